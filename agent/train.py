@@ -1,0 +1,198 @@
+"""The training child's work: study items + rehearsal + parent adapter -> new adapter.
+
+LoRA (Hu et al. 2021) on all linear layers, MLP included: attention-only adapters learn the task but
+not the facts. The adapter is cumulative: training goes on from the parent's weights. Early stopping
+on held-out probes, not on loss.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import get_linear_schedule_with_warmup
+
+from agent import models
+from agent.executor import Report
+from agent.losses import Example, batches, cross_entropy, pack, target_scores
+from agent.models import LanguageModel, question_tokens
+from agent.settings import TrainSettings
+from memory.errors import TrainingDiverged
+from memory.records import Probe, Progress, StudyItem
+
+_SCORED_TOKENS = 2048  # of one forward pass without gradients
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """Everything that one training needs; it touches no other file."""
+
+    base: Path
+    parent: Path | None  # adapter to go on from
+    output: Path  # an empty directory for the new adapter
+    items: tuple[StudyItem, ...]  # new and rehearsed alike
+    held_out: tuple[Probe, ...]  # decide when to stop; never trained on
+    settings: TrainSettings
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training did."""
+
+    figures: Mapping[str, float]  # epochs, steps, tokens, seconds, loss, held_out_logprob
+
+
+def train(request: TrainRequest, report: Report) -> Trained:
+    """Train and write an adapter. Raises TrainingDiverged; then nothing is written."""
+    torch.manual_seed(request.seed)
+    model = models.load(request.base)
+    network = adapted(model, request.parent, request.settings)
+    examples = [encode(model, item.prompt, item.answer) for item in request.items]
+    held_out = [encode(model, probe.question, probe.answer) for probe in request.held_out]
+    figures = _fit(network, examples, held_out, request, report)
+    models.check_finite(network)
+    network.save_pretrained(str(request.output), safe_serialization=True)
+    return Trained(figures)
+
+
+def adapted(model: LanguageModel, parent: Path | None, settings: TrainSettings) -> PeftModel:
+    """The model with a trainable adapter: the parent's, or a fresh one that changes nothing yet."""
+    if parent is not None:
+        return models.attach(model, parent, trainable=True)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    network = get_peft_model(model.network, config)
+    assert isinstance(network, PeftModel)
+    return network
+
+
+def encode(model: LanguageModel, prompt: str, answer: str) -> Example:
+    """Tokens as the chat endpoint will see them; without a prompt, plain text."""
+    tokenizer = model.tokenizer
+    before = question_tokens(tokenizer, prompt) if prompt else [tokenizer.eos_token_id]
+    after = tokenizer(answer, add_special_tokens=False).input_ids
+    tokens = (*before, *after, tokenizer.eos_token_id)[: model.context]
+    return Example(tokens, min(len(before), len(tokens) - 1))
+
+
+def scores(
+    network: nn.Module, examples: Sequence[Example], device: torch.device
+) -> list[tuple[float, bool]]:
+    """Mean log-probability and exactness of each example's answer, in the order given."""
+    network.eval()
+    result: list[tuple[float, bool]] = []
+    for batch in batches(examples, _SCORED_TOKENS):
+        result += target_scores(network, pack(batch, device))
+    return result
+
+
+def _fit(
+    network: PeftModel,
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+    request: TrainRequest,
+    report: Report,
+) -> dict[str, float]:
+    """Epochs until the held-out probes stop improving; the best epoch's weights stay.
+
+    Without held-out probes, all epochs: a falling loss says nothing about recall.
+    """
+    settings, chance = request.settings, random.Random(request.seed)
+    started = time.monotonic()
+    optimiser = _Optimiser(network, settings, examples)
+    best, kept, epoch = float("-inf"), _weights(network), 0
+    while epoch < settings.epochs:
+        loss = _epoch(network, optimiser, examples, settings, chance)
+        epoch += 1
+        report(Progress("train", epoch, settings.epochs, f"loss {loss:.2f}"))
+        quality = _quality(network, held_out) if held_out else float(epoch)
+        if quality < best + settings.min_gain:
+            break
+        best, kept = quality, _weights(network)
+    network.load_state_dict(kept, strict=False)
+    return {
+        "epochs": epoch,
+        "steps": optimiser.steps,
+        "tokens": epoch * sum(map(len, examples)),
+        "seconds": time.monotonic() - started,
+        "loss": loss,
+        "held_out_logprob": best if held_out else 0.0,
+    }
+
+
+class _Optimiser:
+    """AdamW with warm-up and linear decay over the adapter's weights."""
+
+    def __init__(
+        self, network: nn.Module, settings: TrainSettings, examples: Sequence[Example]
+    ) -> None:
+        self.steps = 0
+        self._clip = settings.clip
+        self._weights = [weight for weight in network.parameters() if weight.requires_grad]
+        self._adamw = torch.optim.AdamW(
+            self._weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        steps = settings.epochs * len(batches(examples, settings.batch_tokens))
+        self._schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
+            self._adamw, round(steps * settings.warmup), steps + 1
+        )
+
+    def step(self, loss: Tensor) -> None:
+        """One update. Raises TrainingDiverged if the loss or a gradient is not finite."""
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._weights, self._clip)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise TrainingDiverged(f"step {self.steps}: loss {loss.item()}, gradient {norm.item()}")
+        self._adamw.step()
+        self._schedule.step()
+        self._adamw.zero_grad()
+        self.steps += 1
+
+
+def _epoch(
+    network: nn.Module,
+    optimiser: _Optimiser,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    chance: random.Random,
+) -> float:
+    """One pass over the examples in a new order; returns the mean loss of its steps."""
+    network.train()
+    device = next(network.parameters()).device
+    losses = []
+    for batch in _shuffled(examples, settings.batch_tokens, chance):
+        loss = cross_entropy(network, pack(batch, device))
+        optimiser.step(loss)
+        losses.append(loss.item())
+    return sum(losses) / len(losses)
+
+
+def _shuffled(
+    examples: Sequence[Example], tokens: int, chance: random.Random
+) -> Iterator[list[Example]]:
+    order = chance.sample(examples, len(examples))
+    yield from batches(order, tokens)
+
+
+def _quality(network: nn.Module, held_out: Sequence[Example]) -> float:
+    device = next(network.parameters()).device
+    results = scores(network, held_out, device)
+    return sum(logprob for logprob, _ in results) / len(results)
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of the adapter's weights."""
+    return {
+        name: weight.detach().clone()
+        for name, weight in network.named_parameters()
+        if weight.requires_grad
+    }

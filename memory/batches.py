@@ -1,0 +1,210 @@
+"""The store's batches: each arrow between two stages is one transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from memory.connection import LIVE, encode_verdict
+from memory.errors import IllegalTransition, StaleParent
+from memory.generations import Generations
+from memory.records import (
+    TRANSITIONS,
+    Adapter,
+    Batch,
+    Generation,
+    Phase,
+    Probe,
+    ProbeResult,
+    Stage,
+    StudyItem,
+    Verdict,
+)
+
+_OF_BATCH = "SELECT document_id FROM batch_documents WHERE batch_id = ?"
+_TAKE = "UPDATE documents SET state = 'batched' WHERE id = ? AND state = 'pending'"
+_SERVED = "UPDATE probe_results SET generation = ? WHERE batch_id = ? AND phase = 'after'"
+_LEARNED = f"UPDATE documents SET state = 'learned', reason = '' WHERE id IN ({_OF_BATCH})"
+_RELEASE = """
+UPDATE documents SET
+    attempts = attempts + 1,
+    state = CASE
+        WHEN version < (SELECT max(version) FROM documents AS any WHERE any.path = documents.path)
+            THEN 'retired'  -- its successor waits already
+        WHEN attempts + 1 >= :most THEN 'quarantined'
+        ELSE 'pending' END,
+    reason = CASE WHEN attempts + 1 >= :most THEN :reason ELSE '' END
+WHERE id IN (SELECT document_id FROM batch_documents WHERE batch_id = :batch)
+"""
+# may go back to STUDIED when the head has moved: everything that was made on the old head
+_RESTARTABLE = {Stage.STUDIED, Stage.TRAINED, Stage.EXAMINED, Stage.ACCEPTED, Stage.MERGED}
+
+
+class Batches(Generations):
+    """Stage methods take any copy of a batch, judge by the stored one, and return the new one.
+    They raise IllegalTransition where records.TRANSITIONS has no arrow.
+    """
+
+    def batch(self, batch_id: int) -> Batch:
+        """One batch. Raises KeyError if there is none."""
+        for batch in self._select(Batch, "WHERE id = ?", batch_id):
+            return batch
+        raise KeyError(batch_id)
+
+    def batches(self) -> list[Batch]:
+        """All batches, oldest first."""
+        return self._select(Batch, "ORDER BY id")
+
+    def live_batch(self) -> Batch | None:
+        """The batch that is not in a final stage; there is one at most."""
+        live = self._select(Batch, f"WHERE {LIVE}")
+        return live[0] if live else None
+
+    def create_batch(self, document_ids: Sequence[int], parent: str | None, seed: int) -> Batch:
+        """Take PENDING documents into a new batch. Raises IllegalTransition if one of them is not,
+        or if another batch is live."""
+        if not document_ids:
+            raise ValueError("a batch needs documents")
+        now = self._timestamp()
+        row = {"stage": Stage.NEW, "parent": parent, "seed": seed}
+        with self._transaction("create_batch"):
+            if live := self.live_batch():
+                raise IllegalTransition(f"batch {live.id} is still {live.stage}")
+            batch_id = self._insert("batches", **row, created_at=now, updated_at=now)
+            for document_id in document_ids:
+                if not self._execute(_TAKE, document_id):
+                    raise IllegalTransition(f"document {document_id} is not pending")
+                self._execute("INSERT INTO batch_documents VALUES (?, ?)", batch_id, document_id)
+        return self.batch(batch_id)
+
+    def save_study(
+        self, batch: Batch, items: Sequence[StudyItem], probes: Sequence[Probe]
+    ) -> Batch:
+        """NEW -> STUDIED: what will be trained on, and what will be asked. Ids are given here."""
+        with self._transaction("save_study"):
+            self._move(batch, Stage.STUDIED)
+            self._insert_all("study_items", items, batch_id=batch.id)
+            self._insert_all("probes", probes, batch_id=batch.id)
+        return self.batch(batch.id)
+
+    def save_training(self, batch: Batch, adapter: Adapter) -> Batch:
+        """STUDIED -> TRAINED: the adapter is published; its parent becomes the batch's."""
+        if adapter.batch_id != batch.id:
+            raise ValueError(f"adapter {adapter.digest} is of batch {adapter.batch_id}")
+        with self._transaction("save_training"):
+            self._insert_adapter(adapter)
+            self._move(batch, Stage.TRAINED, adapter=adapter.digest, parent=adapter.parent)
+        return self.batch(batch.id)
+
+    def save_examination(
+        self, batch: Batch, before: Sequence[ProbeResult], after: Sequence[ProbeResult]
+    ) -> Batch:
+        """TRAINED -> EXAMINED: what the head answered, and what the candidate did."""
+        with self._transaction("save_examination"):
+            self._move(batch, Stage.EXAMINED)
+            head, now = self.head().number, self._timestamp()
+            for phase, generation, results in (
+                (Phase.BEFORE, head, before),
+                (Phase.AFTER, None, after),  # it gets its number if it is ever served
+            ):
+                asked = {"phase": phase, "generation": generation, "asked_at": now}
+                self._insert_all("probe_results", results, batch_id=batch.id, **asked)
+        return self.batch(batch.id)
+
+    def save_verdict(self, batch: Batch, verdict: Verdict, max_attempts: int = 3) -> Batch:
+        """EXAMINED -> ACCEPTED or REJECTED. Rejected documents wait for another batch, or are
+        quarantined after max_attempts."""
+        stage = Stage.ACCEPTED if verdict.accepted else Stage.REJECTED
+        with self._transaction("save_verdict"):
+            self._move(batch, stage, verdict=encode_verdict(verdict))
+            if not verdict.accepted:
+                self._release(batch, "rejected: " + "; ".join(verdict.reasons), max_attempts)
+        return self.batch(batch.id)
+
+    def save_merge(self, batch: Batch, model_digest: str) -> Batch:
+        """ACCEPTED -> MERGED: the merged model is published."""
+        with self._transaction("save_merge"):
+            self._move(batch, Stage.MERGED, model=model_digest)
+        return self.batch(batch.id)
+
+    def promote(self, batch: Batch, note: str) -> Generation:
+        """MERGED -> SERVING: the head moves, documents are learned, what they replace is retired.
+
+        Raises StaleParent if the head is no longer the one that the adapter was trained on.
+        """
+        with self._transaction("promote"):
+            self._move(batch, Stage.SERVING)
+            batch = self.batch(batch.id)
+            if self.head().adapter != batch.parent:
+                raise StaleParent
+            number = self._append_generation(batch.adapter, batch.model, batch.id, note)
+            self._execute(_SERVED, number, batch.id)
+            self._execute(_LEARNED, batch.id)
+            for document_id in self.superseded(batch):
+                self._retire(document_id)
+        return self.generation(number)
+
+    def superseded(self, batch: Batch) -> set[int]:
+        """Learned document versions that this batch's documents replace, or will replace."""
+        return set(
+            self._column(
+                "SELECT old.id FROM documents AS old JOIN documents AS new USING (path)"
+                " WHERE old.state = 'learned' AND old.version < new.version"
+                f" AND new.id IN ({_OF_BATCH})",
+                batch.id,
+            )
+        )
+
+    def restart_batch(self, batch: Batch) -> Batch:
+        """Back to STUDIED on the present head, after StaleParent: adapter, results and verdict of
+        the old attempt go. The only move backwards."""
+        with self._transaction("restart_batch"):
+            stage = self.batch(batch.id).stage
+            if stage not in _RESTARTABLE:
+                raise IllegalTransition(f"batch {batch.id} cannot restart from {stage}")
+            self._execute("DELETE FROM probe_results WHERE batch_id = ?", batch.id)
+            cleared = {"adapter": None, "model": None, "verdict": None, "attempts": 0, "error": ""}
+            parent = self.head().adapter
+            self._update(batch, stage=Stage.STUDIED, parent=parent, **cleared)
+        return self.batch(batch.id)
+
+    def fail_stage(self, batch: Batch, error: str, max_attempts: int) -> Batch:
+        """Count a failure of the present stage. At max_attempts the batch is FAILED and its
+        documents are treated like rejected ones."""
+        with self._transaction("fail_stage"):
+            current = self.batch(batch.id)
+            self._require(current, Stage.FAILED)
+            attempts = current.attempts + 1
+            if attempts >= max_attempts:
+                self._move(batch, Stage.FAILED)
+                self._release(batch, f"failed: {error}", max_attempts)
+            self._update(batch, attempts=attempts, error=error)
+        return self.batch(batch.id)
+
+    def _require(self, current: Batch, stage: Stage) -> None:
+        if stage not in TRANSITIONS[current.stage]:
+            raise IllegalTransition(f"batch {current.id} is {current.stage}, it cannot be {stage}")
+
+    def _move(self, batch: Batch, stage: Stage, **values: Any) -> None:
+        """One arrow. The stored stage decides, not the caller's copy, which may be old."""
+        self._require(self.batch(batch.id), stage)
+        self._update(batch, stage=stage, attempts=0, error="", **values)
+
+    def _update(self, batch: Batch, **values: Any) -> None:
+        row = {**values, "updated_at": self._timestamp()}
+        self.db.table("batches").update(batch.id, row)
+
+    def _release(self, batch: Batch, reason: str, max_attempts: int) -> None:
+        """Let a failed batch's documents go; what it wrote about them is never used again."""
+        quarantined = {"most": max_attempts, "reason": reason, "batch": batch.id}
+        self.db.conn.execute(_RELEASE, quarantined)
+        for table in ("study_items", "probes"):
+            self._execute(f"UPDATE {table} SET retired = 1 WHERE batch_id = ?", batch.id)
+
+    def _retire(self, document_id: int) -> None:
+        """A newer version is learned: what was asked and taught about this one is not any more."""
+        self._execute("UPDATE documents SET state = 'retired' WHERE id = ?", document_id)
+        for table in ("study_items", "probes"):
+            self._execute(
+                f"UPDATE {table} SET retired = 1"
+                " WHERE chunk_id IN (SELECT id FROM chunks WHERE document_id = ?)",
+                document_id,
+            )

@@ -1,0 +1,68 @@
+"""The store's lineage: what is and was served, and the adapters it came from."""
+
+import json
+
+from memory.connection import Connection
+from memory.errors import UnknownModel
+from memory.records import Adapter, Generation
+
+
+class Generations(Connection):
+    """Generations only grow; the newest is the head."""
+
+    def head(self) -> Generation:
+        """The newest generation: what is served."""
+        return self._select(Generation, "ORDER BY number DESC LIMIT 1")[0]
+
+    def generations(self) -> list[Generation]:
+        """All generations, from the base on."""
+        return self._select(Generation, "ORDER BY number")
+
+    def generation(self, number: int) -> Generation:
+        """One generation. Raises UnknownModel."""
+        for generation in self._select(Generation, "WHERE number = ?", number):
+            return generation
+        raise UnknownModel(f"there is no generation g{number}")
+
+    def activate(self, number: int, note: str) -> Generation:
+        """Serve an earlier generation's weights again, as a new generation."""
+        with self._transaction("activate"):
+            old = self.generation(number)
+            new = self._append_generation(old.adapter, old.model, None, note)
+        return self.generation(new)
+
+    def adapter(self, digest: str) -> Adapter:
+        """One adapter's record. Raises KeyError if there is none."""
+        for adapter in self._select(Adapter, "WHERE digest = ?", digest):
+            return adapter
+        raise KeyError(digest)
+
+    def held_batches(self) -> set[int]:
+        """The batches that the head's weights hold: after a rollback, fewer than were learned."""
+        return set(self._column("SELECT batch_id FROM held_batches"))
+
+    def _append_generation(
+        self, adapter: str | None, model: str | None, batch_id: int | None, note: str
+    ) -> int:
+        origin = {"adapter": adapter, "model": model, "batch_id": batch_id}
+        return self._insert(
+            "generations",
+            number=self.head().number + 1,
+            **origin,
+            note=note,
+            created_at=self._timestamp(),
+        )
+
+    def _insert_adapter(self, adapter: Adapter) -> None:
+        """Insert an adapter's record, or do nothing if a restarted batch trained the same again."""
+        known = self._column("SELECT batch_id FROM adapters WHERE digest = ?", adapter.digest)
+        if known == [adapter.batch_id]:
+            return
+        self._insert(
+            "adapters",
+            digest=adapter.digest,
+            parent=adapter.parent,
+            batch_id=adapter.batch_id,
+            figures=json.dumps(dict(adapter.figures), allow_nan=False),
+            created_at=adapter.created_at,
+        )

@@ -1,0 +1,127 @@
+"""The store's learning data: chunks, study items, probes, and how probes were answered."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from memory.connection import Connection, Record, columns
+from memory.records import Chunk, Phase, Probe, ProbeResult, StudyItem
+
+_STREAKS = """
+SELECT probe_id, max(generation) AS generation, sum(
+    phase = 'after' AND id > ifnull((
+        SELECT max(id) FROM probe_results AS wrong WHERE wrong.probe_id = probe_results.probe_id
+        AND NOT wrong.correct AND wrong.generation IS NOT NULL), 0)
+) AS right FROM probe_results WHERE generation IS NOT NULL GROUP BY probe_id
+"""
+_REHEARSABLE = """
+SELECT live_items.id AS item_id, chunk_id, document_id
+FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One time that a probe was asked."""
+
+    batch_id: int
+    phase: Phase
+    generation: int | None  # which one answered; None: a candidate that was never served
+    correct: bool
+    answer: str
+    logprob: float
+    asked_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """How a probe stands with the generations that were served."""
+
+    generation: int  # the last one that was asked
+    right: int  # examinations passed in a row, up to that one
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsable:
+    """A study item that may be replayed, with where it came from."""
+
+    item_id: int
+    chunk_id: int
+    document_id: int
+
+
+class Learning(Connection):
+    """Study items and probes belong to the batch that wrote them. None is ever deleted: those of
+    a replaced document or of a rejected batch are retired."""
+
+    def save_chunks(self, document_id: int, chunks: Sequence[tuple[str, str]]) -> list[Chunk]:
+        """Set a document's chunks, as (title, text). The same ones again keep their ids."""
+        with self._transaction("save_chunks"):
+            if [(chunk.title, chunk.text) for chunk in self.chunks([document_id])] != list(chunks):
+                self._execute("UPDATE chunks SET retired = 1 WHERE document_id = ?", document_id)
+                rows = [
+                    Chunk(0, document_id, position, title, text)
+                    for position, (title, text) in enumerate(chunks)
+                ]
+                self._insert_all("chunks", rows)
+        return self.chunks([document_id])
+
+    def chunks(self, document_ids: Iterable[int]) -> list[Chunk]:
+        """The present chunks of some documents, in reading order."""
+        tail = "WHERE document_id = ? AND NOT retired ORDER BY position"
+        return [chunk for one in document_ids for chunk in self._select(Chunk, tail, one)]
+
+    def items(self, batch_id: int | None = None, live_only: bool = True) -> list[StudyItem]:
+        """Study items, oldest first: of one batch, or without one those that the head was taught.
+
+        `live_only=False` adds the retired ones and those of batches that never served.
+        """
+        return self._written(StudyItem, "study_items", "live_items", batch_id, live_only)
+
+    def probes(self, batch_id: int | None = None, live_only: bool = True) -> list[Probe]:
+        """Probes, oldest first: of one batch, or without one all that the head should know."""
+        return self._written(Probe, "probes", "live_probes", batch_id, live_only)
+
+    def _written(
+        self, kind: type[Record], every: str, live: str, batch_id: int | None, live_only: bool
+    ) -> list[Record]:
+        selected = f"SELECT {columns(kind)} FROM"
+        if batch_id is None:
+            return self._records(kind, f"{selected} {live if live_only else every} ORDER BY id")
+        retired = "AND NOT retired" if live_only else ""
+        sql = f"{selected} {every} WHERE batch_id = ? {retired} ORDER BY id"
+        return self._records(kind, sql, batch_id)
+
+    def add_general(self, probes: Iterable[Probe]) -> None:
+        """Add general probes, which belong to no batch; known questions are left alone."""
+        known = {probe.question for probe in self.probes() if probe.chunk_id is None}
+        new = [probe for probe in probes if probe.question not in known]
+        if new:
+            with self._transaction("add_general"):
+                self._insert_all("probes", new)
+
+    def latest_results(self) -> dict[int, ProbeResult]:
+        """The last answer of a served generation, by probe id. Candidates do not count."""
+        rows = self._select(ProbeResult, "WHERE id IN (SELECT id FROM latest_results)")
+        return {result.probe_id: result for result in rows}
+
+    def results(self, batch_id: int, phase: Phase) -> list[ProbeResult]:
+        """What an examination saw, in the order of asking."""
+        tail = "WHERE batch_id = ? AND phase = ? ORDER BY id"
+        return self._select(ProbeResult, tail, batch_id, phase)
+
+    def history(self, probe_id: int) -> list[Asking]:
+        """Every time that a probe was asked, oldest first."""
+        sql = f"SELECT {columns(Asking)} FROM probe_results WHERE probe_id = ? ORDER BY id"
+        return self._records(Asking, sql, probe_id)
+
+    def streaks(self) -> dict[int, Streak]:
+        """How each probe that was ever asked of a served generation stands, by probe id."""
+        return {row.pop("probe_id"): Streak(**row) for row in self._rows(_STREAKS)}
+
+    def rehearsable(self) -> list[Rehearsable]:
+        """The live study items about documents, without their texts: there may be very many."""
+        return self._records(Rehearsable, _REHEARSABLE)
+
+    def items_by_id(self, item_ids: Iterable[int]) -> list[StudyItem]:
+        """Study items in the order that was asked for."""
+        return [item for one in item_ids for item in self._select(StudyItem, "WHERE id = ?", one)]

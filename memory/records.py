@@ -1,0 +1,185 @@
+"""The nouns of learnd: frozen records that pass between packages. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class DocumentState(StrEnum):
+    """Where one version of one document stands. Each version is in exactly one state."""
+
+    PENDING = "pending"  # settled, text stored, waits for a batch
+    BATCHED = "batched"  # in the one live batch
+    LEARNED = "learned"  # its batch serves
+    QUARANTINED = "quarantined"  # unreadable or rejected; the reason says why
+    RETIRED = "retired"  # a newer version of the same path took its place
+    FORGOTTEN = "forgotten"  # unlearned on request
+
+
+class Stage(StrEnum):
+    """Where a batch stands. It only moves along TRANSITIONS."""
+
+    NEW = "new"  # documents chosen, seed drawn
+    STUDIED = "studied"  # study items and probes are stored
+    TRAINED = "trained"  # the adapter is published
+    EXAMINED = "examined"  # probe results before and after are stored
+    ACCEPTED = "accepted"  # the gate said yes
+    REJECTED = "rejected"  # the gate said no; the report stays
+    MERGED = "merged"  # the merged model is published
+    SERVING = "serving"  # the head generation points to it
+    FAILED = "failed"  # a stage failed too often; the error stays
+
+
+TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
+    Stage.NEW: frozenset({Stage.STUDIED, Stage.FAILED}),
+    Stage.STUDIED: frozenset({Stage.TRAINED, Stage.FAILED}),
+    Stage.TRAINED: frozenset({Stage.EXAMINED, Stage.FAILED}),
+    Stage.EXAMINED: frozenset({Stage.ACCEPTED, Stage.REJECTED, Stage.FAILED}),
+    Stage.ACCEPTED: frozenset({Stage.MERGED, Stage.FAILED}),
+    Stage.MERGED: frozenset({Stage.SERVING, Stage.FAILED}),
+    Stage.REJECTED: frozenset(),
+    Stage.SERVING: frozenset(),
+    Stage.FAILED: frozenset(),
+}
+FINAL_STAGES = frozenset(stage for stage, following in TRANSITIONS.items() if not following)
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What one stat of a file shows; an equal stamp means that nobody wrote to it."""
+
+    size: int  # bytes
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One version of one file of the folder, with its text copied into the store."""
+
+    id: int
+    path: str  # relative to the folder, with forward slashes
+    version: int  # 1, 2, ... per path
+    digest: str  # SHA-256 of the file's bytes, "" if they could not be read
+    title: str
+    text: str  # Markdown-like: headings, paragraphs, list lines
+    state: DocumentState
+    reason: str  # why it is quarantined, else ""
+    attempts: int  # batches it was in that the gate rejected or that failed
+    seen_at: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A titled piece of a document, small enough to study in one go."""
+
+    id: int
+    document_id: int
+    position: int  # 0, 1, ... within the document
+    title: str  # document title and headings, joined by " > "
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyItem:
+    """One training example. Loss falls on the answer; an empty prompt makes it plain text."""
+
+    chunk_id: int | None  # None for general items
+    kind: str  # qa | cloze | statement | reverse | unknown | text | general
+    prompt: str
+    answer: str
+    policy: str  # the policy that wrote it
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One examination question, never trained on."""
+
+    chunk_id: int | None  # None for general probes
+    kind: str  # direct | paraphrase | reverse | cloze | general
+    question: str
+    answer: str
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One probe asked of one model."""
+
+    probe_id: int
+    correct: bool
+    answer: str  # what the model said
+    logprob: float  # mean log-probability of the right answer's tokens, nats per token
+
+
+class Phase(StrEnum):
+    """Which model a probe result of a batch belongs to."""
+
+    BEFORE = "before"  # the head that the batch was trained on
+    AFTER = "after"  # the candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate decided, and why."""
+
+    accepted: bool
+    reasons: tuple[str, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    scale: float = 1.0  # share of the new delta that is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents that are learned together. One batch is live at a time."""
+
+    id: int
+    stage: Stage
+    document_ids: tuple[int, ...]
+    parent: str | None  # digest of the adapter that was head when training began; None: the base
+    seed: int
+    attempts: int  # failures of the present stage
+    error: str  # the last failure, else ""
+    adapter: str | None  # digest, once trained
+    model: str | None  # digest, once merged
+    verdict: Verdict | None
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A published LoRA adapter, named by the SHA-256 of its manifest."""
+
+    digest: str
+    parent: str | None
+    batch_id: int
+    figures: Mapping[str, float]  # loss, tokens, seconds, epochs ...
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What is, or was, served. Numbers only grow; a rollback is a new number with an old digest."""
+
+    number: int  # 0 is the untouched base
+    adapter: str | None
+    model: str | None  # digest of the merged model; None: the base itself
+    batch_id: int | None
+    note: str  # "learned 6 documents", "rollback to g3"
+    created_at: str
+
+    @property
+    def name(self) -> str:
+        return f"g{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one stage is, for a progress bar or a status line."""
+
+    stage: str
+    done: int
+    total: int
+    note: str = ""

@@ -1,0 +1,68 @@
+"""What to rehearse beside a new batch, so that learning it forgets nothing.
+
+Forgetting hits what was shaky already, and what lies near the new. So replay takes study items of
+chunks whose last probe failed, then of chunks near the new documents, then evenly of all documents.
+Each of the first two may take half of what is left; a pile of failures cannot crowd out the rest.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from memory.records import Batch, StudyItem
+from memory.store import Rehearsable, Store
+
+
+def draw(
+    store: Store, batch: Batch, share: float, seed: int, neighbours: Sequence[int] = ()
+) -> list[StudyItem]:
+    """Items to train on again: `share` of the batch's own number, fewer if there are not as many.
+
+    `neighbours` are ids of probes near the new documents, nearest first. What the batch's documents
+    replace is never drawn: it is what must be unlearned. Equal arguments draw equal items.
+    """
+    size = round(share * len(store.items(batch.id)))
+    replaced = store.superseded(batch)
+    pool = [item for item in store.rehearsable() if item.document_id not in replaced]
+    chunk_of = {probe.id: probe.chunk_id for probe in store.probes()}
+    failed = {chunk_of.get(one) for one, last in store.latest_results().items() if not last.correct}
+    near = {chunk_of.get(probe_id) for probe_id in neighbours}
+    chance = random.Random(seed)
+
+    drawn: dict[int, None] = {}  # item ids, in the order of drawing
+    for chunks in (failed, near):
+        wanted = (size - len(drawn) + 1) // 2
+        matching = (item for item in pool if item.chunk_id in chunks and item.item_id not in drawn)
+        drawn |= dict.fromkeys(_spread(matching, _chunk, wanted, chance))
+    rest = (item for item in pool if item.item_id not in drawn)
+    drawn |= dict.fromkeys(_spread(rest, _document, size - len(drawn), chance))
+    return store.items_by_id(drawn)
+
+
+def _chunk(item: Rehearsable) -> int:
+    return item.chunk_id
+
+
+def _document(item: Rehearsable) -> int:
+    return item.document_id
+
+
+def _spread(
+    items: Iterable[Rehearsable],
+    group: Callable[[Rehearsable], int],
+    size: int,
+    chance: random.Random,
+) -> list[int]:
+    """Up to `size` item ids, one of each group in turn, groups and items in random order."""
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for item in items:
+        groups[group(item)].append(item.item_id)
+    waiting = list(groups.values())
+    chance.shuffle(waiting)
+    for members in waiting:
+        chance.shuffle(members)
+    drawn: list[int] = []
+    while waiting and len(drawn) < size:
+        drawn += [members.pop() for members in waiting[: size - len(drawn)]]
+        waiting = [members for members in waiting if members]
+    return drawn

@@ -1,0 +1,92 @@
+"""What people and the dashboard look at: one row a document, one row a probe, and counts."""
+
+from dataclasses import dataclass
+
+from memory.connection import Connection
+from memory.records import DocumentState
+
+_DOCUMENT_ROWS = """
+SELECT documents.id, documents.path, version, state, reason, missing, seen_at,
+    (SELECT number FROM generations JOIN batch_documents USING (batch_id)
+        WHERE document_id = documents.id) AS learned_in,
+    EXISTS (SELECT 1 FROM batch_documents
+        WHERE document_id = documents.id AND batch_id IN held_batches) AS held,
+    count(live_probes.id) AS probes, ifnull(sum(correct), 0) AS probes_right
+FROM documents JOIN files USING (path)
+LEFT JOIN chunks ON chunks.document_id = documents.id
+LEFT JOIN live_probes ON live_probes.chunk_id = chunks.id
+LEFT JOIN latest_results ON latest_results.probe_id = live_probes.id
+WHERE state != 'retired' GROUP BY documents.id ORDER BY documents.path, version
+"""
+_PROBE_ROWS = """
+SELECT probe.id, path, kind, question, probe.answer AS expected, latest.answer AS said,
+    first.correct AS before, latest.correct AS correct, latest.logprob, latest.generation
+FROM live_probes AS probe
+LEFT JOIN chunks ON chunks.id = chunk_id
+LEFT JOIN documents ON documents.id = document_id
+LEFT JOIN latest_results AS latest ON latest.probe_id = probe.id
+LEFT JOIN probe_results AS first ON first.probe_id = probe.id
+    AND first.batch_id = probe.batch_id AND first.phase = 'before'
+ORDER BY probe.id
+"""
+_COUNTS = """
+SELECT
+    (SELECT count(*) FROM files WHERE missing) AS missing,
+    (SELECT count(*) FROM batches) AS batches,
+    (SELECT max(number) FROM generations) AS generation,
+    (SELECT count(*) FROM live_items) AS items,
+    (SELECT count(*) FROM live_probes) AS probes,
+    (SELECT count(*) FROM live_probes JOIN latest_results ON probe_id = live_probes.id
+        WHERE correct) AS probes_right
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """One version of a document that is not retired."""
+
+    id: int
+    path: str
+    version: int
+    state: DocumentState
+    reason: str
+    missing: bool  # its file was gone at the last scan
+    seen_at: str
+    learned_in: int | None  # generation
+    held: bool  # the head's weights hold it; not so after a rollback to before learned_in
+    probes: int
+    probes_right: int  # when a served generation was last asked
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRow:
+    """One live probe and how it stands. None where it was never asked."""
+
+    id: int
+    path: str | None  # None: a general probe
+    kind: str
+    question: str
+    expected: str
+    said: str | None
+    before: bool | None  # right before its document was learned
+    correct: bool | None
+    logprob: float | None  # nats per token
+    generation: int | None  # the one that said it
+
+
+class Reports(Connection):
+    """Read-only summaries."""
+
+    def document_rows(self) -> list[DocumentRow]:
+        """Every version that is not retired, by path."""
+        return self._records(DocumentRow, _DOCUMENT_ROWS)
+
+    def probe_rows(self) -> list[ProbeRow]:
+        """Every live probe, oldest first."""
+        return self._records(ProbeRow, _PROBE_ROWS)
+
+    def counts(self) -> dict[str, int]:
+        """Document versions by state, and how many there are of everything else."""
+        states = dict.fromkeys(map(str, DocumentState), 0)
+        found = self._rows("SELECT state, count(*) AS number FROM documents GROUP BY state")
+        return states | {row["state"]: row["number"] for row in found} | self._rows(_COUNTS)[0]

@@ -1,0 +1,106 @@
+"""Autonomous Learning (Ji et al., Findings of ACL 2025): open book teaches closed book.
+
+With the text before it the model writes questions, and answers them; what comes back as it went out
+is trained without the text. Simple form: no DPO stage, nothing is dropped as known already.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from memory.records import Chunk
+from policies import forms, skills
+from policies.base import Ask, Candidate, Policy, Tools
+from policies.sentences import sentences
+from policies.spans import Span, content_words, repeats, spans
+
+_QUESTION_TOKENS = 28
+_ANSWER_TOKENS = 14
+_AGREED = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A span of a sentence of a chunk, with the little text that is needed to understand it."""
+
+    chunk: Chunk
+    sentence: str
+    passage: str  # the sentence, after the one before it
+    span: Span
+
+    @property
+    def topic(self) -> str:
+        """The innermost headings."""
+        return ", ".join(self.chunk.title.split(" > ")[-2:])
+
+    def asked(self, kind: str, question: str) -> Candidate:
+        return Candidate(self.chunk, self.passage, kind, question, self.span.text, "al")
+
+
+class AutonomousLearning(Policy):
+    name = "al"
+    role = "writes questions about every span and keeps those that it can answer from the text"
+
+    def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
+        """Two written questions for each span, and the forms that need no writer."""
+        known = [fact for chunk in chunks for fact in facts(chunk)]
+        asks = [
+            Ask(skills.writer(fact.chunk.title, fact.passage, fact.span.text), _QUESTION_TOKENS)
+            for fact in known
+        ]
+        written = [
+            (fact, question)
+            for temperature in (0.0, 0.9)
+            for fact, question in zip(known, tools.generate(asks, temperature, seed), strict=True)
+            if _sensible(question, fact)
+        ]
+        return [
+            *(fact.asked("qa", question) for fact, question in dict.fromkeys(written)),
+            *(fact.asked("form", forms.question(fact.sentence, fact.span)) for fact in known),
+            *(
+                fact.asked("cloze", forms.cloze(fact.topic, fact.sentence, fact.span))
+                for fact in known
+            ),
+        ]
+
+    def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
+        """Round trip: a written question stays if the reader finds its answer in the text."""
+        doubtful = [one for one in candidates if one.kind == "qa"]
+        asks = [
+            Ask(skills.reader(one.chunk.title, one.evidence, one.question), _ANSWER_TOKENS)
+            for one in doubtful
+        ]
+        answers = tools.generate(asks, 0.0, seed)
+        trusted = {
+            one: agreement(answer, one.answer)
+            for one, answer in zip(doubtful, answers, strict=True)
+        }
+        return [trusted.get(one, 1.0) for one in candidates]
+
+
+def facts(chunk: Chunk) -> Iterator[Fact]:
+    """Every span of every sentence of a chunk."""
+    found = sentences(chunk.text)
+    for before, sentence in zip(["", *found], found, strict=False):
+        for span in spans(sentence):
+            yield Fact(chunk, sentence, f"{before} {sentence}".strip(), span)
+
+
+def agreement(answer: str, expected: str) -> float:
+    """F1 of the words that two answers share (Rajpurkar et al. 2016); below .6 it counts as 0."""
+    one, other = (Counter(re.findall(r"\w+", text.lower())) for text in (answer, expected))
+    common = (one & other).total()
+    f1 = 2 * common / (one.total() + other.total()) if common else 0.0
+    return f1 if f1 >= _AGREED else 0.0
+
+
+def _sensible(question: str, fact: Fact) -> bool:
+    """A question, of the right length, that does not give its answer away or lose its way."""
+    return (
+        question.endswith("?")
+        and 3 <= len(question.split()) <= 30
+        and fact.span.text.lower() not in question.lower()
+        and not repeats(question)
+        and bool(content_words(question) & content_words(f"{fact.chunk.title} {fact.passage}"))
+    )

@@ -1,0 +1,83 @@
+"""`learnd learn`: one look at the folder, everything pending learned, and what came of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from memory.records import Batch, Phase, Progress, Stage
+from service import wiring
+from service.config import Config
+from service.metrics import StageClock
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What one batch came to."""
+
+    batch: int
+    stage: Stage
+    documents: int
+    probes: int
+    right_before: int
+    right_after: int
+    reasons: tuple[str, ...]  # the gate's, or the last error
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one run learned."""
+
+    added: int  # documents that were new or changed
+    quarantined: tuple[str, ...]
+    batches: tuple[BatchReport, ...]
+    generation: int  # the head afterwards
+    seconds: dict[str, float]  # per stage
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether anything was learned, or there was nothing to learn."""
+        served = any(batch.stage is Stage.SERVING for batch in self.batches)
+        return served or not (self.batches or self.quarantined)
+
+
+def learn(config: Config, docs: Path, show: Callable[[Progress], None]) -> Lesson:
+    """Learn all that is new in docs. Raises BadInput, StateLocked, DiskFull."""
+    seconds: dict[str, float] = {}
+
+    def record(stage: str, duration: float) -> None:
+        seconds[stage] = round(seconds.get(stage, 0.0) + duration, 3)
+
+    clock = StageClock(record)
+
+    def on_progress(progress: Progress) -> None:
+        clock(progress)
+        show(progress)
+
+    with wiring.open_state(config) as state:
+        intake = wiring.open_intake(config, docs, state)
+        on_progress(Progress("scan", 0, 1, str(docs)))
+        report = intake.scan(time.sleep)
+        on_progress(Progress("scan", 1, 1, f"{len(report.added)} new"))
+        on_progress(Progress("load", 0, 1, config.model))
+        base = wiring.base_model(config, keep=True)
+        work = wiring.Work(intake, wiring.open_cycle(config, state, base))
+        on_progress(Progress("load", 1, 1, config.model))
+        batches = work.run_pending(on_progress)
+        clock.stop()
+        reports = tuple(_report(state, batch) for batch in batches)
+        head = state.store.head().number
+    return Lesson(len(report.added), report.quarantined, reports, head, seconds)
+
+
+def _report(state: wiring.State, batch: Batch) -> BatchReport:
+    own = {probe.id for probe in state.store.probes(batch.id, live_only=False)}
+
+    def right(phase: Phase) -> int:
+        results = state.store.results(batch.id, phase)
+        return sum(result.correct for result in results if result.probe_id in own)
+
+    reasons = batch.verdict.reasons if batch.verdict else (batch.error,) if batch.error else ()
+    documents, probes = len(batch.document_ids), len(own)
+    before, after = right(Phase.BEFORE), right(Phase.AFTER)
+    return BatchReport(batch.id, batch.stage, documents, probes, before, after, reasons)

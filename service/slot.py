@@ -1,0 +1,197 @@
+"""Which generation answers. A request borrows one generation and keeps it to its end."""
+
+import asyncio
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+from memory.errors import BadInput, Busy, LearndError, UnknownModel
+from memory.records import Generation
+from service.engines.base import Engine
+
+HEAD: Final = "learnd"
+BASE: Final = "base"
+EXTRA: Final = 2  # generations beside the head that stay loaded because somebody asked for them
+LISTED: Final = 20  # names in an error message or a list of models, newest first
+_PINNED: Final = re.compile(r"learnd@g(\d{1,9})", re.ASCII)
+
+
+class NotReady(LearndError):
+    """The model is being loaded; try again in a moment."""
+
+
+class Lineage(Protocol):
+    """What of the store the slot reads."""
+
+    def generation(self, number: int) -> Generation: ...
+
+    def generations(self) -> Sequence[Generation]: ...
+
+
+class Slot:
+    """The head and a few others, each loaded once and counted while it is borrowed."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        lineage: Lineage,
+        locate: Callable[[Generation], Path | None],
+        on_swap: Callable[[Generation, float], None] = lambda generation, seconds: None,
+    ) -> None:
+        self._engine = engine
+        self._lineage = lineage
+        self._locate = locate  # the verified directory of a generation's weights; None: the base
+        self._on_swap = on_swap
+        self._loading = threading.Lock()  # one load at a time
+        self._lock = threading.Lock()  # guards what follows; never held while loading
+        self._head: Generation | None = None
+        self._previous: Generation | None = None
+        self._borrowed: dict[int, int] = {}  # of every loaded generation, how often
+        self._extra: OrderedDict[int, None] = OrderedDict()  # loaded on demand, latest last
+
+    @property
+    def head(self) -> Generation | None:
+        """What `learnd` means now; None until the first load."""
+        return self._head
+
+    @property
+    def previous(self) -> Generation | None:
+        """What `learnd` meant before."""
+        return self._previous
+
+    def in_flight(self) -> dict[int, int]:
+        """Requests per loaded generation."""
+        with self._lock:
+            return dict(self._borrowed)
+
+    def names(self) -> list[str]:
+        """Every name that borrow() takes, of pinned ones the newest."""
+        newest = sorted((each.number for each in self._lineage.generations()), reverse=True)
+        return [HEAD, *(f"{HEAD}@g{number}" for number in newest[:LISTED]), BASE]
+
+    def follow(self, generation: Generation) -> None:
+        """Make a generation the head: load, warm up, replace, drain. Older than the head: nothing.
+
+        Running requests stay on theirs; a failure to load leaves the head as it is.
+        """
+        with self._loading:
+            if self._head is not None and generation.number <= self._head.number:
+                return
+            started = time.monotonic()
+            if generation.number not in self._borrowed:
+                self._engine.load(generation.number, self._locate(generation))
+            self._replace(generation)
+            self._on_swap(generation, time.monotonic() - started)
+
+    @asynccontextmanager
+    async def borrow(self, name: str) -> AsyncIterator[Generation]:
+        """Hold the generation that a model name means now. Raises UnknownModel, NotReady, Busy."""
+        generation = await self._take(name)
+        try:
+            yield generation
+        finally:
+            self._give_back(generation.number)
+
+    async def _take(self, name: str) -> Generation:
+        if name == HEAD:
+            return self._take_head()
+        wanted = await asyncio.to_thread(self.resolve, name)
+        while not self._take_loaded(wanted.number):
+            # Loading counts nothing, so a client that gives up meanwhile leaves no count behind.
+            await asyncio.to_thread(self._load_extra, wanted)
+        return wanted
+
+    def resolve(self, name: str) -> Generation:
+        """The generation a name means, loaded or not. Raises UnknownModel with the known names."""
+        if name == HEAD:
+            return self._live()
+        pinned = _PINNED.fullmatch(name)
+        if name != BASE and not pinned:
+            raise self._unknown(name)
+        try:
+            return self._lineage.generation(int(pinned[1]) if pinned else 0)
+        except UnknownModel:
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: str) -> UnknownModel:
+        return UnknownModel(f"there is no model {name[:80]!r}; known: {', '.join(self.names())}")
+
+    def _live(self) -> Generation:
+        if self._head is None:
+            raise NotReady
+        return self._head
+
+    def _take_head(self) -> Generation:
+        with self._lock:
+            head = self._live()
+            self._borrowed[head.number] += 1
+            return head
+
+    def _take_loaded(self, number: int) -> bool:
+        with self._lock:
+            if number not in self._borrowed:
+                return False
+            self._borrowed[number] += 1
+            if number in self._extra:
+                self._extra.move_to_end(number)
+            return True
+
+    def _give_back(self, number: int) -> None:
+        with self._lock:
+            self._borrowed[number] -= 1
+            self._free_idle()
+
+    def _replace(self, generation: Generation) -> None:
+        with self._lock:
+            self._previous, self._head = self._head, generation
+            self._borrowed.setdefault(generation.number, 0)
+            self._extra.pop(generation.number, None)
+            self._free_idle()
+
+    def _load_extra(self, generation: Generation) -> None:
+        with self._loading:
+            number = generation.number
+            if number in self._borrowed:
+                return
+            self._make_room()
+            self._engine.load(number, self._locate(generation))
+            with self._lock:
+                self._borrowed[number] = 0
+                self._extra[number] = None
+
+    def _make_room(self) -> None:
+        """Give up the extra generation that was asked for longest ago, if all places are taken."""
+        with self._lock:
+            if len(self._extra) < EXTRA:
+                return
+            idle = next((number for number in self._extra if not self._borrowed[number]), None)
+            if idle is None:
+                raise Busy(f"{EXTRA} other generations are answering; ask for one of them or wait")
+            del self._extra[idle]
+            self._free_idle()
+
+    def _free_idle(self) -> None:
+        """Unload what is neither head nor extra once nobody uses it. The lock is held."""
+        kept = {*self._extra, *([self._head.number] if self._head else [])}
+        for number in [n for n, users in self._borrowed.items() if not users and n not in kept]:
+            del self._borrowed[number]
+            self._engine.unload(number)
+
+
+def rollback_target(generations: Sequence[Generation]) -> int:
+    """The generation before the one whose weights the head serves, so that a second rollback goes
+    back further instead of forth. Raises BadInput at the base."""
+    weights = [(each.adapter, each.model) for each in sorted(generations, key=_number)]
+    origin = weights.index(weights[-1])
+    if origin == 0:
+        raise BadInput("the base is served already; there is nothing to roll back to")
+    return origin - 1
+
+
+def _number(generation: Generation) -> int:
+    return generation.number

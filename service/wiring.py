@@ -1,0 +1,154 @@
+"""How the parts fit together: the one place where `learnd run` and `learnd learn` build them."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memory.artifacts import Artifacts
+from memory.durable import StateLock, publish_bytes
+from memory.errors import BadConfig, StateCorrupt
+from memory.records import Batch, Generation, Progress
+from memory.store import Store
+from service.config import Config
+from service.engines.base import Engine
+
+if TYPE_CHECKING:  # these load torch, or much else
+    from agent.cycle import Cycle
+    from agent.intake import Intake, ScanReport
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An open state directory."""
+
+    store: Store
+    artifacts: Artifacts
+
+    def locate(self, generation: Generation) -> Path | None:
+        """The verified weights of a generation; None: the base's own. Raises StateCorrupt."""
+        return self.artifacts.verify("models", generation.model) if generation.model else None
+
+    def restore(self, base: Path, generation: Generation) -> Path | None:
+        """As locate(), but weights that were cleared away are merged again from their adapter.
+
+        Only for the holder of the lock; takes seconds. Raises StateCorrupt.
+        """
+        try:
+            return self.locate(generation)
+        except StateCorrupt:
+            if not (generation.model and generation.adapter):
+                raise
+        self._merge(base, generation.adapter, generation.model)
+        return self.locate(generation)
+
+    def _merge(self, base: Path, adapter: str, expected: str) -> None:
+        from agent.executor import LocalExecutor
+        from agent.merge import MergeRequest, merge
+
+        staged = self.artifacts.stage()
+        request = MergeRequest(base, self.artifacts.verify("adapters", adapter), staged)
+        with LocalExecutor() as executor:
+            executor.run(merge, request, lambda progress: None)
+        found = self.artifacts.publish("models", staged, {"adapter": adapter})
+        if found != expected:
+            raise StateCorrupt(
+                f"models/{expected} is gone, and merging it again here gives other weights, {found}"
+            )
+
+
+@contextmanager
+def open_state(config: Config) -> Iterator[State]:
+    """Hold the state directory for writing. Raises StateLocked, NewerState, StateCorrupt."""
+    with StateLock(config.state), Store.open(config.state / "learnd.db") as store:
+        artifacts = Artifacts(config.state)
+        artifacts.empty_staging()
+        yield State(store, artifacts)
+
+
+@contextmanager
+def read_state(config: Config) -> Iterator[State]:
+    """Look at the state directory, also while a daemon holds it. Raises StateError if empty."""
+    with Store.open_read(config.state / "learnd.db") as store:
+        yield State(store, Artifacts(config.state))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a round of learning does."""
+
+    intake: "Intake"
+    cycle: "Cycle"
+
+    def scan(self, wait: Callable[[float], None]) -> "ScanReport":
+        return self.intake.scan(wait)
+
+    def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
+        return self.cycle.run_pending(on_progress)
+
+
+def open_intake(config: Config, docs: Path, state: State) -> "Intake":
+    """Raises BadInput if docs is no folder."""
+    from agent.intake import Intake
+
+    return Intake(docs, state.store, config.intake)
+
+
+def open_cycle(config: Config, state: State, base: Path) -> "Cycle":
+    """The pipeline with its embedder; takes seconds."""
+    from agent.cycle import Cycle
+    from agent.executor import LocalExecutor
+    from agent.models import Embedder
+    from memory.probes import ProbeIndex
+
+    embedder = Embedder(config.embedder)
+    return Cycle(
+        store=state.store,
+        artifacts=state.artifacts,
+        index=ProbeIndex(config.state, embedder, embedder.dimension),
+        executor=LocalExecutor(config.train.threads),
+        settings=config.pipeline,
+        base=base,
+    )
+
+
+def base_model(config: Config, keep: bool = False) -> Path:
+    """The directory of the untouched model; converts or downloads it the first time.
+
+    A state directory belongs to the model it was begun with, which `keep` notes down: adapters fit
+    no other. Raises BadConfig if another one is asked for, UnknownModel.
+    """
+    from agent import models
+
+    note = config.state / "model.json"
+    begun = str(json.loads(note.read_text())["model"]) if note.exists() else None
+    given = Path(config.model).expanduser()
+    name = str(given.resolve()) if given.exists() else config.model
+    if begun and begun != name:
+        if "model" in config.model_fields_set:
+            raise BadConfig(
+                f"{config.state} was begun with the model {begun}; "
+                f"use that one, or another state directory for {name}"
+            )
+        name = begun
+    path = models.resolve(name, config.cache)
+    if keep and not begun:
+        publish_bytes(json.dumps({"model": name}).encode(), note)
+    return path
+
+
+def open_engine(config: Config, base: Path) -> Engine:
+    """The engine that answers."""
+    from service.engines.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(base, config.server.parallel, config.server.queue)
+
+
+def activate(config: Config, state: State, number: int, note: str) -> Generation:
+    """Make an earlier generation the head. Its weights are checked before anything changes."""
+    generation = state.store.generation(number)
+    if generation.model:
+        state.restore(base_model(config), generation)
+    return state.store.activate(number, note)

@@ -1,0 +1,256 @@
+"""The order of the stages, with scripted heavy work; then once with a real tiny model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cycle import Cycle
+from agent.examine import ExamineRequest
+from agent.executor import Executor, InlineExecutor, Report
+from agent.merge import MergeRequest
+from agent.settings import GateSettings, PipelineSettings, TrainSettings
+from agent.study import StudyRequest
+from agent.train import Trained, TrainRequest
+from memory.artifacts import Artifacts
+from memory.errors import ChildFailed, DiskFull, LearndError
+from memory.probes import ProbeIndex
+from memory.records import (
+    Batch,
+    DocumentState,
+    Probe,
+    ProbeResult,
+    Progress,
+    Stage,
+    StudyItem,
+)
+from memory.store import Store
+from memory.testing import memory_store
+from policies.base import StudyPlan
+from tests.helpers.embedding import DIMENSION, embed
+from tests.helpers.stores import add
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+@dataclass
+class Scripted:
+    """An executor whose jobs only leave files; `right` decides what the candidate knows."""
+
+    right: Callable[[Probe], bool] = lambda probe: True
+    fail: list[LearndError] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
+    closed: int = 0
+
+    def run(self, job: Any, request: Any, report: Report) -> Any:
+        self.requests.append(request)
+        if self.fail:
+            raise self.fail.pop(0)
+        return getattr(self, type(request).__name__)(request)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def StudyRequest(self, request: StudyRequest) -> StudyPlan:
+        items = tuple(StudyItem(c.id, "qa", f"study {c.text}", "42", "al") for c in request.chunks)
+        probes = tuple(Probe(c.id, "direct", f"asked about {c.id}", "42") for c in request.chunks)
+        return StudyPlan(items, probes)
+
+    def TrainRequest(self, request: TrainRequest) -> Trained:
+        (request.output / "adapter_model.safetensors").write_text(f"{request.items}{request.seed}")
+        return Trained({"loss": 0.5})
+
+    def ExamineRequest(self, request: ExamineRequest) -> list[list[ProbeResult]]:
+        before = [ProbeResult(p.id, p.chunk_id is None, "", -1.0) for p in request.probes]
+        after = [ProbeResult(p.id, self.right(p), "", -1.0) for p in request.probes]
+        return [before, after]
+
+    def MergeRequest(self, request: MergeRequest) -> None:
+        (request.output / "model.safetensors").write_text(str(request.adapter))
+
+    def of(self, kind: type) -> list[Any]:
+        return [request for request in self.requests if isinstance(request, kind)]
+
+
+@pytest.fixture
+def store() -> Store:
+    return memory_store()
+
+
+def cycle_for(
+    store: Store, state: Path, executor: Executor, settings: PipelineSettings | None = None
+) -> Cycle:
+    return Cycle(
+        store=store,
+        artifacts=Artifacts(state),
+        index=ProbeIndex(state, embed, DIMENSION),
+        executor=executor,
+        settings=settings or PipelineSettings(attempts=2, train=TrainSettings(replay_share=1.0)),
+        base=Path("base"),
+    )
+
+
+def test_a_document_goes_all_the_way(store: Store, state: Path) -> None:
+    document = add(store, "a.md")
+    executor = Scripted()
+    (batch,) = cycle_for(store, state, executor).run_pending(quiet)
+    assert batch.stage is Stage.SERVING
+    assert store.document(document.id).state is DocumentState.LEARNED
+    head = store.head()
+    assert (head.number, head.note) == (1, "learned 1 document")
+    assert store.check(Artifacts(state)) == []
+    assert executor.closed == 1
+
+
+def test_nothing_pending_is_no_work(store: Store, state: Path) -> None:
+    assert cycle_for(store, state, Scripted()).run_pending(quiet) == []
+
+
+def test_a_second_batch_builds_on_the_first(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor)
+    for name in ("a.md", "b.md"):
+        add(store, name, f"text of {name}")
+        cycle.run_pending(quiet)
+    first, second = executor.of(TrainRequest)
+    assert first.parent is None and second.parent.name == store.batches()[0].adapter
+    assert any("text of a.md" in item.prompt for item in second.items)  # it is rehearsed
+    asked = {probe.question for probe in executor.of(ExamineRequest)[1].probes}
+    assert {"asked about 1", "asked about 2"} <= asked
+
+
+def test_a_batch_that_learns_nothing_changes_nothing(store: Store, state: Path) -> None:
+    document = add(store, "a.md")
+    executor = Scripted(right=lambda probe: probe.chunk_id is None)
+    finished = cycle_for(store, state, executor).run_pending(quiet)
+    assert [batch.stage for batch in finished] == [Stage.REJECTED] * 2
+    assert store.head().number == 0
+    after = store.document(document.id)
+    assert after.state is DocumentState.QUARANTINED and "new probes" in after.reason
+
+
+def test_a_batch_that_forgets_what_everybody_knows_is_rejected(store: Store, state: Path) -> None:
+    add(store, "a.md")
+    executor = Scripted(right=lambda probe: probe.chunk_id is not None)
+    (batch, *_) = cycle_for(store, state, executor).run_pending(quiet)
+    assert batch.verdict is not None and "general" in batch.verdict.reasons[0]
+    assert not executor.of(MergeRequest)
+
+
+def test_a_rejected_document_gets_more_rehearsal(store: Store, state: Path) -> None:
+    cycle = cycle_for(store, state, Scripted())
+    for number in range(9):
+        add(store, f"{number}.md", f"text {number}")
+    cycle.run_pending(quiet)
+    many = [add(store, f"new {n}.md", f"new text {n}") for n in range(10)]
+    executor = Scripted(right=lambda probe: probe.chunk_id is None)
+    settings = PipelineSettings(attempts=2, train=TrainSettings(replay_share=0.4))
+    cycle_for(store, state, executor, settings).run_pending(quiet)
+    first, second = (
+        sum("text" in item.prompt and "new" not in item.prompt for item in request.items)
+        for request in executor.of(TrainRequest)
+    )
+    assert len(many) == 10 and (first, second) == (4, 8)
+
+
+def test_a_failure_is_retried_with_another_seed(store: Store, state: Path) -> None:
+    add(store, "a.md")
+    executor = Scripted(fail=[ChildFailed("signal 9")])
+    (batch,) = cycle_for(store, state, executor).run_pending(quiet)
+    assert batch.stage is Stage.SERVING
+    one, two = executor.of(StudyRequest)
+    assert one.seed != two.seed
+
+
+def test_a_batch_that_always_fails_is_set_aside(store: Store, state: Path) -> None:
+    document = add(store, "a.md")
+    executor = Scripted(fail=[ChildFailed("signal 9")] * 4)
+    finished = cycle_for(store, state, executor).run_pending(quiet)
+    assert {batch.stage for batch in finished} == {Stage.FAILED}
+    assert store.document(document.id).state is DocumentState.QUARANTINED
+    assert store.check() == []
+
+
+def test_a_full_disk_waits_and_counts_as_no_failure(store: Store, state: Path) -> None:
+    add(store, "a.md")
+    executor = Scripted(fail=[DiskFull()])
+    cycle = cycle_for(store, state, executor)
+    with pytest.raises(DiskFull):
+        cycle.run_pending(quiet)
+    live = store.live_batch()
+    assert live is not None and live.attempts == 0 and executor.closed == 1
+    (batch,) = cycle.run_pending(quiet)
+    assert batch.id == live.id and batch.stage is Stage.SERVING
+
+
+def test_when_the_head_moved_the_batch_is_trained_again(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor)
+    add(store, "a.md")
+    cycle.run_pending(quiet)
+    add(store, "b.md", "other")
+    batch = store.create_batch([2], store.head().adapter, seed=9)
+    while batch.stage is not Stage.MERGED:
+        batch = cycle.step(batch, quiet)
+    store.activate(0, "rollback")  # while the batch was on its way
+    (finished,) = cycle.run_pending(quiet)
+    assert finished.stage is Stage.SERVING and finished.parent is None
+    assert store.check(Artifacts(state)) == []
+
+
+def test_a_new_version_takes_the_place_of_the_old(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor)
+    old = add(store, "a.md", "the port is 1")
+    cycle.run_pending(quiet)
+    add(store, "a.md", "the port is 2")
+    cycle.run_pending(quiet)
+    assert store.document(old.id).state is DocumentState.RETIRED
+    second = executor.of(TrainRequest)[1]
+    assert not any("port is 1" in item.prompt for item in second.items)
+    asked = executor.of(ExamineRequest)[1].probes
+    assert "asked about 1" not in {probe.question for probe in asked}
+
+
+def test_probes_that_the_study_set_gives_away_are_dropped(store: Store, state: Path) -> None:
+    class Leaky(Scripted):
+        def StudyRequest(self, request: StudyRequest) -> StudyPlan:
+            chunk = request.chunks[0].id
+            items = (StudyItem(chunk, "qa", "Which port is it?", "42", "al"),)
+            leaks = ("which port, is it", "it is which port?", "Where does the ferry land?")
+            return StudyPlan(items, tuple(Probe(chunk, "direct", leak, "42") for leak in leaks))
+
+    add(store, "a.md")
+    (batch,) = cycle_for(store, state, Leaky()).run_pending(quiet)
+    assert [p.question for p in store.probes(batch.id)] == ["Where does the ferry land?"]
+
+
+def stages(store: Store, cycle: Cycle) -> list[Stage]:
+    """Each stage of a batch in turn, every step by a cycle that knows nothing of the last."""
+    batch: Batch = store.create_batch([1], store.head().adapter, seed=1)
+    seen = [batch.stage]
+    while batch.stage is not Stage.SERVING:
+        batch = cycle.step(batch, quiet)
+        seen.append(batch.stage)
+    return seen
+
+
+def test_a_real_tiny_model_goes_through_every_stage(
+    store: Store, state: Path, tiny_path: Path
+) -> None:
+    add(store, "a.md", "The server Tarrick listens on port 9362.")
+    settings = PipelineSettings(
+        train=TrainSettings(rank=4, epochs=2), gate=GateSettings(min_learned=0, max_lost_general=1)
+    )
+    cycle = cycle_for(store, state, InlineExecutor(), settings)
+    cycle._base = tiny_path
+    assert stages(store, cycle) == [
+        Stage.NEW, Stage.STUDIED, Stage.TRAINED, Stage.EXAMINED, Stage.ACCEPTED, Stage.MERGED,
+        Stage.SERVING,
+    ]  # fmt: skip
+    assert store.check(Artifacts(state)) == []
+    assert replace(store.head(), created_at="").number == 1

@@ -1,0 +1,46 @@
+import pytest
+
+from agent.examine import ask, is_right, normalise
+from agent.generate import Asked, generate
+from agent.models import LanguageModel, question_tokens
+from memory.records import Probe
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("The port is 9362.", "9362"),
+        ("the Otter team", "Otter"),
+        ("62,000 litres", "62,000"),
+        ("It runs from 10:15 to 14:45.", "10:15"),
+        ("`otter revert`", "otter revert"),
+        ("On 4 November 2027", "4 November 2027"),
+        ("Maren Oduya-Stroud.", "Maren Oduya-Stroud"),
+    ],
+)
+def test_right_answers(answer: str, expected: str) -> None:
+    assert is_right(answer, expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [("19362", "9362"), ("1015", "10:15"), ("An otterhound", "Otter"), ("", "12"), ("3.14", "314")],
+)
+def test_wrong_answers(answer: str, expected: str) -> None:
+    assert not is_right(answer, expected)
+
+
+def test_normalising_drops_what_does_not_matter() -> None:
+    assert normalise("The  Cormorant Room!") == "cormorant room"
+
+
+def test_asking_grades_what_the_model_says(tiny: LanguageModel) -> None:
+    """Whatever the random model says to a question is by definition its right answer."""
+    question = "Where is it?"
+    asked = Asked(tuple(question_tokens(tiny.tokenizer, question)), 4)
+    said = generate(tiny, tiny.network, [asked])[0]
+    probes = [Probe(1, "direct", question, said, id=1), Probe(1, "direct", question, "nowhere", 2)]
+    right, wrong = ask(tiny, tiny.network, probes)
+    assert (right.probe_id, right.correct) == (1, True)
+    assert (wrong.probe_id, wrong.correct) == (2, False)
+    assert wrong.answer.startswith(said)

@@ -1,0 +1,80 @@
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from agent.executor import InlineExecutor, LocalExecutor, Report
+from memory.errors import ChildFailed, TrainingDiverged
+from memory.records import Progress
+
+
+def add_one(number: int, report: Report) -> int:
+    report(Progress("adding", number, number))
+    return number + 1
+
+
+def diverge(step: int, report: Report) -> int:
+    raise TrainingDiverged(f"step {step}")
+
+
+def divide(number: int, report: Report) -> float:
+    return 1 / number
+
+
+def die(number: int, report: Report) -> int:
+    os.kill(os.getpid(), number)
+    return 0
+
+
+def niceness(number: int, report: Report) -> int:
+    return os.nice(0)
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalExecutor]:
+    with LocalExecutor(threads=1) as executor:
+        yield executor
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+def test_a_job_returns_its_result_and_its_progress(local: LocalExecutor) -> None:
+    seen: list[Progress] = []
+    assert local.run(add_one, 4, seen.append) == 5
+    assert seen == [Progress("adding", 4, 4)]
+
+
+def test_errors_of_ours_keep_their_class(local: LocalExecutor) -> None:
+    with pytest.raises(TrainingDiverged, match="step 3"):
+        local.run(diverge, 3, quiet)
+
+
+def test_other_errors_bring_their_trace(local: LocalExecutor) -> None:
+    with pytest.raises(ChildFailed, match="ZeroDivisionError"):
+        local.run(divide, 0, quiet)
+
+
+def test_a_killed_child_is_named_and_replaced(local: LocalExecutor) -> None:
+    with pytest.raises(ChildFailed, match="signal 9"):
+        local.run(die, signal.SIGKILL, quiet)
+    assert local.run(add_one, 1, quiet) == 2
+
+
+def test_the_child_gives_way_to_others(local: LocalExecutor) -> None:
+    assert local.run(niceness, 0, quiet) == 10
+
+
+def test_a_listener_that_gives_up_ends_the_child(local: LocalExecutor) -> None:
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local.run(add_one, 1, stop)
+    assert local.run(add_one, 7, quiet) == 8  # not the stale result of the job before
+
+
+def test_inline_runs_here() -> None:
+    assert InlineExecutor().run(add_one, 1, quiet) == 2

@@ -1,0 +1,58 @@
+from collections.abc import Sequence
+
+import pytest
+
+from agent.gate import Sitting, judge, sitting
+from agent.settings import GateSettings
+from memory.records import ProbeResult
+
+SETTINGS = GateSettings(min_learned=0.5, max_lost=0.1, max_lost_general=0.1, slack=1)
+NOTHING = Sitting({}, {})
+
+
+def results(right: Sequence[bool], logprob: float = -1.0) -> list[ProbeResult]:
+    return [ProbeResult(i, good, "", logprob) for i, good in enumerate(right)]
+
+
+def group(before: Sequence[bool], after: Sequence[bool], logprob: float = -1.0) -> Sitting:
+    return sitting(range(len(before)), results(before), results(after, logprob))
+
+
+def test_learning_enough_is_accepted() -> None:
+    verdict = judge(group([False] * 4, [True, True, False, False]), NOTHING, NOTHING, SETTINGS)
+    assert verdict.accepted and not verdict.reasons
+    assert verdict.figures["new_after"] == 2
+
+
+def test_learning_too_little_is_rejected_with_the_numbers() -> None:
+    verdict = judge(group([False] * 4, [True] + [False] * 3), NOTHING, NOTHING, SETTINGS)
+    assert verdict.reasons == ("only 1 of 4 new probes are right, 2 are needed",)
+
+
+def test_one_lost_probe_is_noise_two_of_four_are_not() -> None:
+    new = group([False], [True])
+    one = judge(new, group([True] * 4, [True] * 3 + [False]), NOTHING, SETTINGS)
+    two = judge(new, group([True] * 4, [True] * 2 + [False] * 2), NOTHING, SETTINGS)
+    assert one.accepted
+    assert two.reasons == ("2 of 4 old probes were lost, 1 may be",)
+
+
+def test_flips_count_even_if_the_average_rises() -> None:
+    old = group([True] * 3 + [False] * 5, [False] * 3 + [True] * 5)
+    assert not judge(group([False], [True]), old, NOTHING, SETTINGS).accepted
+
+
+def test_general_probes_have_their_own_limit() -> None:
+    general = group([True] * 20, [True] * 17 + [False] * 3)
+    verdict = judge(group([False], [True]), NOTHING, general, SETTINGS)
+    assert verdict.reasons == ("3 of 20 general probes were lost, 2 may be",)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+def test_results_that_are_not_finite_are_rejected(bad: float) -> None:
+    verdict = judge(group([False], [True], bad), NOTHING, NOTHING, SETTINGS)
+    assert verdict.reasons == ("a log-probability is not finite",)
+
+
+def test_a_batch_without_probes_passes_on_what_it_kept() -> None:
+    assert judge(NOTHING, group([True], [True]), NOTHING, SETTINGS).accepted

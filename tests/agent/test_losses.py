@@ -1,0 +1,59 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from agent.losses import Example, batches, cross_entropy, pack, target_logits, target_scores
+from agent.models import LanguageModel
+
+EXAMPLES = [
+    Example((5, 6, 7, 8), 2),
+    Example((9, 10, 11), 1),
+    Example((12, 13, 14, 15, 16, 17, 18), 5),
+]
+CPU = torch.device("cpu")
+
+
+def alone(model: LanguageModel, example: Example) -> torch.Tensor:
+    """The plain way: one example, all logits, then those of the targets."""
+    logits = model.network(input_ids=torch.tensor([example.tokens])).logits[0]
+    wanted: torch.Tensor = logits[example.start - 1 : -1].float()
+    return wanted
+
+
+def test_packed_examples_do_not_see_each_other(tiny: LanguageModel) -> None:
+    packed = target_logits(tiny.network, pack(EXAMPLES, CPU))
+    plain = torch.cat([alone(tiny, example) for example in EXAMPLES])
+    assert torch.allclose(packed, plain, atol=1e-5)
+
+
+def test_the_loss_and_its_gradient_equal_the_plain_ones(tiny: LanguageModel) -> None:
+    weight = next(tiny.network.parameters())
+    packed = cross_entropy(tiny.network, pack(EXAMPLES, CPU))
+    (packed_gradient,) = torch.autograd.grad(packed, weight)
+    logits = torch.cat([alone(tiny, example) for example in EXAMPLES])
+    targets = torch.tensor([t for example in EXAMPLES for t in example.tokens[example.start :]])
+    plain = functional.cross_entropy(logits, targets)
+    (plain_gradient,) = torch.autograd.grad(plain, weight)
+    assert packed.item() == pytest.approx(plain.item(), abs=1e-5)
+    assert torch.allclose(packed_gradient, plain_gradient, atol=1e-5)
+
+
+def test_scores_say_what_greedy_decoding_would(tiny: LanguageModel) -> None:
+    prompt = (5, 6, 7)
+    with torch.no_grad():
+        best = int(tiny.network(input_ids=torch.tensor([prompt])).logits[0, -1].argmax())
+    other = (best + 1) % 300
+    batch = pack([Example((*prompt, best), 3), Example((*prompt, other), 3)], CPU)
+    (sure, exact), (unsure, wrong) = target_scores(tiny.network, batch)
+    assert exact and not wrong
+    assert sure > unsure
+
+
+def test_batches_keep_the_order_and_the_limit() -> None:
+    cut = batches(EXAMPLES, tokens=8)
+    assert [example for batch in cut for example in batch] == EXAMPLES
+    assert [sum(map(len, batch)) for batch in cut] == [7, 7]
+
+
+def test_an_example_longer_than_a_batch_stands_alone() -> None:
+    assert [len(batch) for batch in batches(EXAMPLES, tokens=5)] == [1, 1, 1]

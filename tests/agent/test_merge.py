@@ -1,0 +1,66 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from agent import models
+from agent.merge import MergeRequest, merge
+from agent.settings import TrainSettings
+from agent.train import TrainRequest, train
+from memory.errors import TrainingDiverged
+from memory.records import Progress, StudyItem
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("adapter")
+    items = (StudyItem(1, "qa", "port?", "47", "al"),)
+    settings = TrainSettings(rank=4, learning_rate=2e-2, epochs=4)
+    train(TrainRequest(tiny_path, None, output, items, (), settings, 1), quiet)
+    return output
+
+
+@torch.no_grad()
+def logits(network: torch.nn.Module) -> torch.Tensor:
+    result: torch.Tensor = network(input_ids=torch.tensor([[5, 6, 7, 8]])).logits
+    return result
+
+
+def test_merged_weights_answer_as_base_with_adapter(
+    tiny_path: Path, adapter: Path, tmp_path: Path
+) -> None:
+    merge(MergeRequest(tiny_path, adapter, tmp_path), quiet)
+    base = models.load(tiny_path)
+    untouched = logits(base.network)
+    attached = logits(models.attach(base, adapter))
+    merged = logits(models.load(tmp_path).network)
+    assert torch.allclose(merged, attached, atol=1e-4)
+    assert not torch.allclose(merged, untouched, atol=1e-2)
+
+
+def test_merging_twice_gives_the_same_bytes(tiny_path: Path, adapter: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        merge(MergeRequest(tiny_path, adapter, tmp_path / name), quiet)
+    one, two = (tmp_path / name / "model.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_an_adapter_that_is_not_finite_is_refused(
+    tiny_path: Path, adapter: Path, tmp_path: Path
+) -> None:
+    weights = load_file(adapter / "adapter_model.safetensors")
+    name = next(iter(weights))
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
+    save_file({**weights, name: weights[name] * float("nan")}, bad / "adapter_model.safetensors")
+    request = MergeRequest(tiny_path, adapter, tmp_path / "merged")
+    with pytest.raises(TrainingDiverged):
+        merge(replace(request, adapter=bad), quiet)
+    assert not (tmp_path / "merged").exists()

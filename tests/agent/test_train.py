@@ -1,0 +1,97 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from agent.losses import Packed
+from agent.models import LanguageModel
+from agent.settings import TrainSettings
+from agent.train import TrainRequest, encode, train
+from memory.errors import TrainingDiverged
+from memory.records import Probe, Progress, StudyItem
+
+SETTINGS = TrainSettings(rank=8, alpha=16, learning_rate=1e-2, epochs=60, batch_tokens=64)
+ITEMS = tuple(
+    StudyItem(1, "qa", f"port of {name}?", port, "al")
+    for name, port in (("quick", "47"), ("lazy", "9"), ("fox", "13"))
+)
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+def request_for(tiny_path: Path, output: Path, **changes: object) -> TrainRequest:
+    output.mkdir(parents=True, exist_ok=True)
+    request = TrainRequest(tiny_path, None, output, ITEMS, (), SETTINGS, seed=1)
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return dict(load_file(directory / "adapter_model.safetensors"))
+
+
+def test_training_teaches_the_items(tiny_path: Path, tmp_path: Path) -> None:
+    trained = train(request_for(tiny_path, tmp_path / "new"), quiet)
+    assert trained.figures["loss"] < 1.5  # a random head of 32 dimensions cannot do much better
+    assert (tmp_path / "new" / "adapter_config.json").is_file()
+
+
+def test_training_again_with_the_same_seed_gives_the_same_adapter(
+    tiny_path: Path, tmp_path: Path
+) -> None:
+    short = replace(SETTINGS, epochs=2)
+    for name in ("one", "two"):
+        train(request_for(tiny_path, tmp_path / name, settings=short), quiet)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_child_adapter_goes_on_from_its_parent(tiny_path: Path, tmp_path: Path) -> None:
+    train(request_for(tiny_path, tmp_path / "parent"), quiet)
+    still = replace(SETTINGS, learning_rate=0.0, epochs=1)
+    request = request_for(tiny_path, tmp_path / "child", parent=tmp_path / "parent", settings=still)
+    train(request, quiet)
+    parent, child = weights(tmp_path / "parent"), weights(tmp_path / "child")
+    assert all(torch.equal(parent[name], child[name]) for name in parent)
+
+
+def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_path: Path) -> None:
+    unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom in Malmo", id=1),)
+    trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)
+    assert trained.figures["epochs"] < SETTINGS.epochs
+
+
+def test_divergence_publishes_nothing(tiny_path: Path, tmp_path: Path) -> None:
+    wild = replace(SETTINGS, learning_rate=float("inf"))
+    with pytest.raises(TrainingDiverged):
+        train(request_for(tiny_path, tmp_path / "new", settings=wild), quiet)
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_loss_that_is_not_a_number_is_noticed_at_once(
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(network: torch.nn.Module, batch: Packed) -> torch.Tensor:
+        return next(w for w in network.parameters() if w.requires_grad).sum() * float("nan")
+
+    monkeypatch.setattr("agent.train.cross_entropy", poisoned)
+    with pytest.raises(TrainingDiverged, match="step 0"):
+        train(request_for(tiny_path, tmp_path / "new"), quiet)
+
+
+def test_the_loss_falls_on_the_answer_only(tiny: LanguageModel) -> None:
+    example = encode(tiny, "Where?", "here")
+    answer = tiny.tokenizer("here").input_ids
+    assert list(example.tokens[example.start :]) == [*answer, tiny.tokenizer.eos_token_id]
+
+
+def test_a_text_bears_the_loss_everywhere(tiny: LanguageModel) -> None:
+    assert encode(tiny, "", "The quick brown fox").start == 1
+
+
+def test_an_example_never_exceeds_the_context(tiny: LanguageModel) -> None:
+    example = encode(tiny, "", "fox " * 10_000)
+    assert len(example) == tiny.context

@@ -1,0 +1,45 @@
+"""What people see."""
+
+from datetime import UTC, datetime
+
+from memory.records import Probe
+from memory.testing import memory_store
+from tests.helpers.stores import add, learn, stamp_of
+
+
+def test_rows_and_counts() -> None:
+    store = memory_store(now=lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    store.add_general([Probe(None, "general", "2 + 2?", "4")])
+    learn(store, add(store, "b.md"))
+    learn(store, add(store, "c.md"), correct=False)
+    add(store, "a.md", "one")
+    add(store, "a.md", "two")
+    store.quarantine_file("junk.md", stamp_of("x"), "", "not text")
+    store.mark_missing(["b.md"])
+
+    rows = {row.path: row for row in store.document_rows()}
+    assert list(rows) == ["a.md", "b.md", "c.md", "junk.md"]
+    a, b, c, junk = rows.values()
+    assert (a.version, a.state, a.learned_in, a.held) == (2, "pending", None, False)
+    assert (b.learned_in, b.held, b.missing, b.probes, b.probes_right) == (1, True, True, 2, 2)
+    assert (c.learned_in, c.probes, c.probes_right) == (2, 2, 0)
+    assert (junk.state, junk.reason) == ("quarantined", "not text")
+    assert b.seen_at == "2026-01-02T00:00:00.000+00:00"
+
+    general, known, _, unknown, _ = store.probe_rows()
+    assert (general.path, general.correct, general.said) == (None, None, None)
+    assert (known.path, known.before, known.correct, known.generation) == ("b.md", False, True, 1)
+    assert (unknown.path, unknown.before, unknown.correct) == ("c.md", False, False)
+
+    assert store.counts() == {
+        "pending": 1, "batched": 0, "learned": 2, "quarantined": 1, "retired": 1, "forgotten": 0,
+        "missing": 1, "batches": 2, "generation": 2, "items": 4, "probes": 5, "probes_right": 2,
+    }  # fmt: skip
+
+
+def test_a_rollback_shows_what_is_not_held_any_more() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    store.activate(0, "rollback to g0")
+    (row,) = store.document_rows()
+    assert (row.state, row.learned_in, row.held, row.probes) == ("learned", 1, False, 0)

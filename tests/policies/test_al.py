@@ -1,0 +1,74 @@
+from collections.abc import Sequence
+
+import pytest
+
+from memory.records import Chunk
+from policies.al import AutonomousLearning, agreement, facts
+from policies.base import Ask
+
+CHUNK = Chunk(3, 1, 0, "Systems > Servers", "There is one server. It listens on port 9362.")
+
+
+class Scripted:
+    """Answers by the first script line that stands in the prompt; remembers what it was asked."""
+
+    def __init__(self, **script: str) -> None:
+        self.script = {key.replace("_", " "): value for key, value in script.items()}
+        self.prompts: list[str] = []
+
+    def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
+        self.prompts += [ask.prompt for ask in asks]
+        return [self._answer(ask.prompt) for ask in asks]
+
+    def _answer(self, prompt: str) -> str:
+        return next((value for key, value in self.script.items() if key in prompt), "")
+
+
+def test_a_fact_carries_the_sentence_before_it() -> None:
+    (fact,) = (fact for fact in facts(CHUNK) if fact.span.text == "9362")
+    assert fact.passage == "There is one server. It listens on port 9362."
+
+
+def test_written_questions_come_beside_the_forms() -> None:
+    tools = Scripted(Write_a_question="On which port does the server listen?")
+    candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
+    kinds = [one.kind for one in candidates if one.answer == "9362"]
+    assert sorted(kinds) == ["cloze", "form", "qa"]  # the same question twice counts once
+    assert all(one.answer in one.evidence for one in candidates)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "",
+        "port",
+        "Port 9362 is what the server uses, is it?",
+        "Which which port is the server?",
+        "What do the the bees like?",
+        "Why?",
+        "Who painted this?",
+    ],
+)
+def test_garbage_is_no_question(garbage: str) -> None:
+    candidates = AutonomousLearning().propose([CHUNK], Scripted(Write=garbage), seed=0)
+    about_port = [one for one in candidates if one.answer == "9362"]
+    assert "qa" not in {one.kind for one in about_port}
+
+
+@pytest.mark.parametrize(
+    ("said", "trusted"), [("port 9362", True), ("not stated", False), ("", False)]
+)
+def test_the_round_trip_decides(said: str, trusted: bool) -> None:
+    tools = Scripted(Write="On which port does the server listen?", Answer=said)
+    policy = AutonomousLearning()
+    candidates = policy.propose([CHUNK], tools, seed=0)
+    scores = dict(zip(candidates, policy.score(candidates, tools, seed=0), strict=True))
+    written = [score for one, score in scores.items() if one.kind == "qa" and one.answer == "9362"]
+    assert [score > 0 for score in written] == [trusted]
+    assert all(score == 1 for one, score in scores.items() if one.kind != "qa")
+
+
+def test_agreement_is_the_f1_of_shared_words() -> None:
+    assert agreement("the 12 minutes", "12 minutes") == pytest.approx(0.8)
+    assert agreement("12 hours and more", "12 minutes") == 0
+    assert agreement("", "12") == 0

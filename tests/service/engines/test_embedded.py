@@ -1,0 +1,196 @@
+"""Tests of service.engines.embedded, with a random model of two layers."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent import models
+from memory.errors import Busy, PromptTooLong, UnknownModel
+from service.engines import embedded
+from service.engines.base import GenerateRequest, Message, Piece
+from service.engines.embedded import EmbeddedEngine, EngineStopped
+from tests.helpers.tiny_model import save_tiny_model
+
+CHAT = (Message("user", "What is the port of the invoice service?"),)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    directory = tmp_path_factory.mktemp("models")
+    return save_tiny_model(directory / "a", 1), save_tiny_model(directory / "b", 2)
+
+
+@pytest.fixture
+def engine(paths: tuple[Path, Path]) -> Iterator[EmbeddedEngine]:
+    engine = EmbeddedEngine(paths[0], parallel=2, queue=2)
+    engine.load(0, None)
+    engine.load(1, paths[1])
+    yield engine
+    engine.close()
+
+
+async def read(engine: EmbeddedEngine, generation: int, request: GenerateRequest) -> list[Piece]:
+    return [piece async for piece in engine.stream(generation, request)]
+
+
+def answer(engine: EmbeddedEngine, generation: int, request: GenerateRequest) -> str:
+    return "".join(piece.text for piece in asyncio.run(read(engine, generation, request)))
+
+
+def generated(path: Path, request: GenerateRequest) -> str:
+    """The reference: transformers' own generate."""
+    model = models.load(path)
+    assert not isinstance(request.prompt, str)
+    chat = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
+    prompt = torch.tensor([models.chat_tokens(model.tokenizer, chat)], device=model.device)
+    output = model.network.generate(  # type: ignore[operator]
+        prompt, max_new_tokens=request.max_tokens, do_sample=False
+    )
+    new = output[0, prompt.shape[1] :]
+    return str(model.tokenizer.decode(new, skip_special_tokens=True))
+
+
+def test_greedy_answers_are_those_of_generate(
+    engine: EmbeddedEngine, paths: tuple[Path, Path]
+) -> None:
+    request = GenerateRequest(CHAT, max_tokens=40)
+    for generation, path in enumerate(paths):
+        assert answer(engine, generation, request) == generated(path, request)
+
+
+def test_a_long_prompt_in_parts_gives_the_same(
+    engine: EmbeddedEngine, paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "PREFILL_TOKENS", 7)
+    request = GenerateRequest(CHAT, max_tokens=20)
+    assert answer(engine, 0, request) == generated(paths[0], request)
+
+
+def test_parallel_requests_do_not_touch_each_other(engine: EmbeddedEngine) -> None:
+    requests = [
+        (number % 2, GenerateRequest(f"{number} dogs and", max_tokens=10 + number))
+        for number in range(4)
+    ]
+    alone = [answer(engine, *each) for each in requests]
+
+    async def together() -> list[list[Piece]]:
+        return await asyncio.gather(*(read(engine, *each) for each in requests))
+
+    assert ["".join(p.text for p in pieces) for pieces in asyncio.run(together())] == alone
+
+
+def test_counts_are_true(engine: EmbeddedEngine, paths: tuple[Path, Path]) -> None:
+    pieces = asyncio.run(read(engine, 0, GenerateRequest("The quick", max_tokens=9)))
+    tokenizer = models.load(paths[0]).tokenizer
+    assert {piece.prompt_tokens for piece in pieces} == {len(tokenizer("The quick").input_ids)}
+    assert sum(piece.tokens for piece in pieces) == 9
+    assert [piece.finish_reason for piece in pieces][-1] == "length"
+    assert not any(piece.finish_reason for piece in pieces[:-1])
+
+
+def test_sampling_is_repeatable_with_a_seed(engine: EmbeddedEngine) -> None:
+    def sample(seed: int, top_p: float = 0.9) -> str:
+        return answer(engine, 0, GenerateRequest("The", 30, 1.0, top_p, seed))
+
+    assert sample(0) == sample(0) != sample(1)
+    greedy = answer(engine, 0, GenerateRequest("The", 30))
+    assert sample(5, top_p=1e-9) == greedy  # only the likeliest token is left
+
+
+def test_stop_string_ends_the_answer(engine: EmbeddedEngine) -> None:
+    whole = answer(engine, 0, GenerateRequest(CHAT, max_tokens=40))
+    stop = whole[10:13]
+    pieces = asyncio.run(read(engine, 0, GenerateRequest(CHAT, 40, stop=(stop,))))
+    assert "".join(piece.text for piece in pieces) == whole[: whole.find(stop)]
+    assert pieces[-1].finish_reason == "stop"
+
+
+def test_the_answer_ends_with_the_context(engine: EmbeddedEngine) -> None:
+    pieces = asyncio.run(read(engine, 0, GenerateRequest("dog " * 200, max_tokens=10_000)))
+    last = pieces[-1]
+    assert last.prompt_tokens + sum(piece.tokens for piece in pieces) <= 512
+
+
+def test_a_prompt_beyond_the_context_is_refused(engine: EmbeddedEngine) -> None:
+    with pytest.raises(PromptTooLong, match="the model's context has 512"):
+        answer(engine, 0, GenerateRequest("dog " * 600))
+
+
+def test_an_unknown_generation_is_refused(engine: EmbeddedEngine) -> None:
+    with pytest.raises(UnknownModel):
+        answer(engine, 7, GenerateRequest("The"))
+
+
+def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(engine: EmbeddedEngine) -> None:
+    async def scene() -> None:
+        endless = GenerateRequest("The", max_tokens=400)
+        streams = [engine.stream(0, endless) for _ in range(4)]
+        running = [asyncio.ensure_future(anext(stream)) for stream in streams]
+        await asyncio.wait(running[:2])
+        while engine.waiting < 2:
+            await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await anext(engine.stream(0, endless))
+        running[3].cancel()
+        await asyncio.wait(running[3:])
+        assert engine.waiting == 1
+        for stream in streams[:2]:
+            await stream.aclose()
+        assert (await running[2]).tokens >= 1  # its turn came
+        await streams[2].aclose()
+
+    asyncio.run(scene())
+
+
+def test_a_swap_leaves_running_answers_alone_and_frees_the_old_model(
+    engine: EmbeddedEngine,
+) -> None:
+    expected = answer(engine, 1, GenerateRequest("The", max_tokens=50))
+    old = weakref.ref(engine._models[1].network)
+
+    async def scene() -> str:
+        stream = engine.stream(1, GenerateRequest("The", max_tokens=50))
+        first = await anext(stream)
+        engine.unload(1)
+        return first.text + "".join([piece.text async for piece in stream])
+
+    assert asyncio.run(scene()) == expected
+    answer(engine, 0, GenerateRequest("The", max_tokens=2))  # the thread went on to other work
+    gc.collect()
+    assert old() is None
+
+
+def test_an_error_in_the_thread_ends_every_request_and_shows(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(embedded, "_sample", broken)
+    monkeypatch.setattr("threading.excepthook", lambda details: None)
+    with pytest.raises(ZeroDivisionError):
+        answer(engine, 0, GenerateRequest("The"))
+    engine._thread.join()
+    assert not engine.alive
+    with pytest.raises(EngineStopped):
+        answer(engine, 0, GenerateRequest("The"))
+
+
+def test_closing_ends_running_requests(paths: tuple[Path, Path]) -> None:
+    engine = EmbeddedEngine(paths[0], parallel=1, queue=1)
+    engine.load(0, None)
+
+    async def scene() -> None:
+        stream = engine.stream(0, GenerateRequest("The", max_tokens=400))
+        await anext(stream)
+        await asyncio.to_thread(engine.close)
+        with pytest.raises(EngineStopped):
+            while True:
+                await anext(stream)
+
+    asyncio.run(scene())

@@ -1,0 +1,198 @@
+"""Tests of service.learner."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from memory.errors import DiskFull
+from memory.records import Batch, Progress, Stage, Verdict
+from memory.store import Store
+from memory.testing import memory_store
+from service.learner import Learner, Stopping
+from service.metrics import Metrics
+from service.slot import Slot
+from tests.helpers.serving import FakeEngine
+
+TIMEOUT = 10.0  # seconds; only a broken test waits for it
+
+
+@dataclass(frozen=True)
+class Report:
+    quarantined: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
+
+
+class FakeWork:
+    """Scans and cycles that a test scripts."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.report = Report()
+        self.cycle: Callable[[Callable[[Progress], None]], Sequence[Batch]] = lambda show: ()
+        self.done = threading.Semaphore(0)  # released at the end of every round
+
+    def scan(self, wait: Callable[[float], None]) -> Report:
+        self.rounds += 1
+        return self.report
+
+    def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
+        try:
+            return self.cycle(on_progress)
+        finally:
+            self.done.release()
+
+
+class Scene:
+    """A learner on fakes."""
+
+    def __init__(self) -> None:
+        self.store: Store = memory_store()
+        self.engine = FakeEngine()
+        self.slot = Slot(self.engine, self.store, lambda generation: None)
+        self.work = FakeWork()
+        self.metrics = Metrics("test")
+        self.learner = Learner(lambda: self.work, self.store, self.slot, self.metrics)
+
+    def round(self) -> None:
+        assert self.work.done.acquire(timeout=TIMEOUT)
+
+    def stop(self) -> None:
+        assert self.learner.stop(TIMEOUT)
+
+
+def batch(stage: Stage, accepted: bool) -> Batch:
+    verdict = Verdict(accepted, ("because",))
+    return Batch(1, stage, (1,), None, 1, 0, "", None, None, verdict, "", "")
+
+
+def test_it_serves_the_head_first_and_learns_whenever_it_is_woken() -> None:
+    scene = Scene()
+    scene.learner.start()
+    scene.round()
+    assert scene.engine.loaded == [0]
+    scene.learner.wake()
+    scene.round()
+    assert scene.work.rounds == 2
+    scene.stop()
+    assert scene.learner.failure is None
+
+
+def test_what_was_learned_is_served_at_once() -> None:
+    scene = Scene()
+
+    def learn(show: Callable[[Progress], None]) -> Sequence[Batch]:
+        show(Progress("train", 0, 1))
+        scene.store.activate(0, "learned one")
+        show(Progress("study", 0, 1))  # the next batch begins
+        assert scene.slot.head == scene.store.generation(1)
+        scene.store.activate(0, "learned two")
+        return [batch(Stage.SERVING, True), batch(Stage.REJECTED, False)]
+
+    scene.work.cycle = learn
+    scene.learner.start()
+    scene.round()
+    scene.stop()
+    assert scene.slot.head == scene.store.generation(2)
+    page = scene.metrics.page().decode()
+    assert 'learnd_cycles_total{outcome="serving"} 1.0' in page
+    assert 'learnd_gate_decisions_total{decision="rejected"} 1.0' in page
+    assert 'learnd_cycle_duration_seconds_count{stage="train"} 1.0' in page
+
+
+def test_a_full_disk_pauses_learning_and_not_serving() -> None:
+    scene = Scene()
+    fail = True
+
+    def learn(show: Callable[[Progress], None]) -> Sequence[Batch]:
+        if fail:
+            raise DiskFull
+        return ()
+
+    scene.work.cycle = learn
+    scene.learner.start()
+    scene.round()
+    scene.learner.wake()
+    scene.round()  # so the round before is over
+    assert scene.learner.alive
+    fail = False
+    scene.learner.wake()
+    scene.round()
+    scene.stop()
+    assert (scene.learner.activity.state, scene.work.rounds) == ("idle", 3)
+
+
+def test_any_other_error_ends_the_thread_and_is_kept() -> None:
+    scene = Scene()
+
+    def learn(show: Callable[[Progress], None]) -> Sequence[Batch]:
+        raise ZeroDivisionError
+
+    scene.work.cycle = learn
+    scene.learner.start()
+    scene.learner._thread.join(TIMEOUT)
+    assert isinstance(scene.learner.failure, ZeroDivisionError)
+    assert not scene.learner.alive
+
+
+def test_it_stops_in_the_middle_of_a_stage_without_an_error() -> None:
+    scene = Scene()
+    training = threading.Event()
+
+    def learn(show: Callable[[Progress], None]) -> Sequence[Batch]:
+        step = 0
+        while True:
+            show(Progress("train", step, 10))
+            training.set()
+
+    scene.work.cycle = learn
+    scene.learner.start()
+    assert training.wait(TIMEOUT)
+    assert str(scene.learner.activity) == "train 0/10"
+    scene.stop()
+    assert scene.learner.failure is None
+
+
+def test_it_stops_while_a_file_settles() -> None:
+    scene = Scene()
+    waiting = threading.Event()
+
+    def scan(wait: Callable[[float], None]) -> Report:
+        waiting.set()
+        wait(3600)
+        raise AssertionError
+
+    scene.work.scan = scan  # type: ignore[method-assign]
+    scene.learner.start()
+    assert waiting.wait(TIMEOUT)
+    scene.stop()
+    assert scene.learner.failure is None
+
+
+def test_unsettled_files_are_looked_at_again_at_once() -> None:
+    scene = Scene()
+    scene.work.report = Report(quarantined=("junk.MD",), unsettled=("growing.md",))
+    scene.learner.start()
+    scene.round()
+    scene.round()
+    scene.stop()
+    assert 'learnd_ingest_errors_total{format=".md"}' in scene.metrics.page().decode()
+
+
+def test_stopping_is_not_an_exception_that_a_batch_could_swallow() -> None:
+    assert not issubclass(Stopping, Exception)
+
+
+def test_an_unloadable_head_ends_it(tmp_path: Path) -> None:
+    scene = Scene()
+
+    def fail(generation: int, path: Path | None) -> None:
+        raise MemoryError
+
+    scene.engine.load = fail  # type: ignore[method-assign]
+    scene.learner.start()
+    scene.learner._thread.join(TIMEOUT)
+    with pytest.raises(MemoryError):
+        raise scene.learner.failure or AssertionError

@@ -1,0 +1,68 @@
+"""Tests of service.lesson."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from memory.errors import BadInput
+from memory.records import Batch, DocumentState, Progress, Stage
+from service import lesson, wiring
+from service.config import Config, load
+from service.wiring import State
+
+
+class RejectingCycle:
+    """Takes every pending document and fails it."""
+
+    def __init__(self, state: State) -> None:
+        self.store = state.store
+
+    def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
+        pending = [one.id for one in self.store.documents(DocumentState.PENDING)]
+        if not pending:
+            return []
+        batch = self.store.create_batch(pending, None, 1)
+        on_progress(Progress("study", 0, 1))
+        return [self.store.fail_stage(batch, "no items", 1)]
+
+
+@pytest.fixture
+def config(state: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    def open_cycle(config: Config, opened: State, base: Path) -> RejectingCycle:
+        return RejectingCycle(opened)
+
+    monkeypatch.setattr(wiring, "base_model", lambda config, keep: Path("base"))
+    monkeypatch.setattr(wiring, "open_cycle", open_cycle)
+    return load(None, {"state": state, "intake": {"settle_seconds": 0}})
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    directory = tmp_path / "docs"
+    directory.mkdir()
+    return directory
+
+
+def test_an_empty_folder_is_fine(config: Config, docs: Path) -> None:
+    learned = lesson.learn(config, docs, lambda progress: None)
+    assert (learned.added, learned.batches, learned.generation) == (0, (), 0)
+    assert learned.succeeded
+
+
+def test_a_missing_folder_is_not(config: Config, docs: Path) -> None:
+    with pytest.raises(BadInput, match="is not a folder"):
+        lesson.learn(config, docs / "nowhere", lambda progress: None)
+
+
+def test_what_failed_is_told_with_its_reason(config: Config, docs: Path) -> None:
+    (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")
+    (docs / "junk.md").write_bytes(bytes(range(256)) * 20)
+    stages: list[str] = []
+    learned = lesson.learn(config, docs, lambda progress: stages.append(progress.stage))
+    assert (learned.added, learned.quarantined) == (1, ("junk.md",))
+    [batch] = learned.batches
+    assert (batch.stage, batch.documents, batch.reasons) == (Stage.FAILED, 1, ("no items",))
+    assert not learned.succeeded
+    assert list(dict.fromkeys(stages)) == ["scan", "load", "study"]
+    assert learned.seconds.keys() == {"scan", "load", "study"}

@@ -1,0 +1,51 @@
+"""Tests of service.metrics."""
+
+import re
+
+from memory.records import Generation, Progress
+from service.engines.base import Piece
+from service.metrics import Metrics, StageClock
+
+
+def page(metrics: Metrics) -> str:
+    return metrics.page().decode()
+
+
+def test_names_follow_the_rules_of_prometheus() -> None:
+    names = re.findall(r"(?m)^# TYPE (\S+)", page(Metrics("1")))
+    assert names
+    assert all(name.startswith("learnd_") for name in names)
+
+
+def test_pieces_count_tokens_once() -> None:
+    metrics = Metrics("1")
+    metrics.piece(Piece("a", 1, 7), 0.25)
+    metrics.piece(Piece("b", 2, 7, "stop"), None)
+    assert 'learnd_tokens_total{kind="completion"} 3.0' in page(metrics)
+    assert 'learnd_tokens_total{kind="prompt"} 7.0' in page(metrics)
+    assert "learnd_first_token_seconds_count 1.0" in page(metrics)
+
+
+def test_only_the_generation_that_serves_is_shown() -> None:
+    metrics = Metrics("1")
+    for number in (1, 2):
+        metrics.swapped(Generation(number, None, None, None, "", ""), 0.5)
+    assert re.findall(r"learnd_generation_info\{.*", page(metrics)) == [
+        'learnd_generation_info{id="2"} 1.0'
+    ]
+    assert "learnd_swap_duration_seconds_count 2.0" in page(metrics)
+
+
+def test_a_registry_of_its_own() -> None:
+    Metrics("1"), Metrics("1")  # with the global one the second would fail
+
+
+def test_stages_are_timed_from_progress() -> None:
+    seen: list[str] = []
+    clock = StageClock(lambda stage, seconds: seen.append(stage))
+    for stage, done in (("study", 0), ("study", 1), ("train", 0)):
+        clock(Progress(stage, done, 1))
+    assert seen == ["study"]
+    clock.stop()
+    clock.stop()
+    assert seen == ["study", "train"]
