@@ -19,7 +19,7 @@ from agent.settings import PipelineSettings
 from agent.study import StudyRequest, study
 from agent.train import TrainRequest, train
 from memory.artifacts import Artifacts
-from memory.durable import failpoint
+from memory.durable import disk_full_named, failpoint, require_space
 from memory.errors import LearndError, StaleParent, StateError
 from memory.probes import ProbeIndex, due
 from memory.records import (
@@ -63,6 +63,8 @@ class Cycle:
         self._executor = executor
         self._settings = settings
         self._base = base
+        # an adapter, and a merged model of up to twice the bytes, while the old one is kept
+        self._room = 3 * sum(file.stat().st_size for file in base.glob("*.safetensors"))
         store.add_general(general.probes())
         self._stages: Mapping[Stage, Callable[[Batch, Report], object]] = {
             Stage.NEW: self._study,
@@ -90,7 +92,9 @@ class Cycle:
 
     def step(self, batch: Batch, report: Report) -> Batch:
         """Take a batch one stage further."""
-        failpoint(f"cycle.{batch.stage}")
+        require_space(self._artifacts.root, self._room)
+        with disk_full_named():
+            failpoint(f"cycle.{batch.stage}")
         self._stages[batch.stage](batch, report)
         return self._store.batch(batch.id)
 

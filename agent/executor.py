@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from memory.durable import disk_full_named
 from memory.errors import ChildFailed, LearndError
 from memory.records import Progress
 
@@ -131,7 +132,8 @@ def _serve(pipe: Connection, threads: int, niceness: int) -> None:
 def _outcome(job: Job[Any, Any], request: Any, report: Report) -> tuple[str, Any]:
     """What the parent is told of a job: nothing that a job raises may end the child unheard."""
     try:
-        return "result", job(request, report)
+        with disk_full_named():
+            return "result", job(request, report)
     except LearndError as error:
         return "error", error
     except Exception:

@@ -1,6 +1,6 @@
 """Batched generation inside the pipeline: sorted by length, stopped early."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +26,9 @@ def generate(
     prompts: Sequence[Asked],
     temperature: float = 0.0,
     seed: int = 0,
+    on_done: Callable[[int], None] = lambda prompts: None,
 ) -> list[str]:
-    """One answer a prompt, in the order given; greedy at temperature 0.
+    """One answer a prompt, in the order given; greedy at temperature 0. `on_done` counts prompts.
 
     The same seed and prompts give the same answers on the same machine.
     """
@@ -39,6 +40,7 @@ def generate(
         rows = order[begin : begin + _ROWS]
         texts = _batch(model, network, [prompts[i] for i in rows], temperature)
         answers |= dict(zip(rows, texts, strict=True))
+        on_done(len(rows))
     return [answers[i] for i in range(len(prompts))]
 
 

@@ -18,6 +18,7 @@ class Example:
 
     tokens: tuple[int, ...]
     start: int  # at least 1: the first token has nothing before it to be predicted from
+    states: Tensor | None = None  # [tokens, width], in place of the tokens: see trunk.py
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -35,6 +36,7 @@ class Packed:
     sources: Tensor  # [N], where the logits of each target are read
     targets: Tensor  # [N]
     lengths: list[int]  # targets of each example, in order
+    states: Tensor | None = None  # [1, T, width]
 
 
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:
@@ -55,13 +57,19 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
         torch.tensor(sources, device=device),
         torch.tensor(targets, device=device),
         [len(example) - example.start for example in examples],
+        _joined([example.states for example in examples if example.states is not None]),
     )
+
+
+def _joined(states: Sequence[Tensor]) -> Tensor | None:
+    return torch.cat(list(states))[None] if states else None
 
 
 def target_logits(network: nn.Module, batch: Packed) -> Tensor:
     """Float32 logits [N, vocabulary] of the tokens that have a target."""
+    given = {"input_ids": batch.tokens} if batch.states is None else {"inputs_embeds": batch.states}
     output = network(
-        input_ids=batch.tokens,
+        **given,
         position_ids=batch.positions,
         logits_to_keep=batch.sources,
         use_cache=False,

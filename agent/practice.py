@@ -10,12 +10,63 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from agent.executor import Report
+from agent.settings import TrainSettings
+from agent.train import Trained, TrainRequest, train
 from memory.errors import BadInput
 from memory.records import StudyItem
 from policies.sentences import sentences
 from policies.skills import NOT_STATED, reader, writer
 
 _UNANSWERABLE = 0.15  # share of reader items whose text does not hold the answer
+
+
+@dataclass(frozen=True, slots=True)
+class PracticeRequest:
+    """What to teach with, and the empty directory for the study adapter."""
+
+    base: Path  # the model as published
+    data: Path
+    output: Path
+    writers: int  # lessons in writing
+    readers: int  # lessons in reading
+    seed: int = 0
+
+
+def practise(request: PracticeRequest, report: Report) -> Trained:
+    """Teach both skills in one pass. Raises BadInput, TrainingDiverged."""
+    items = lessons(read_passages(request.data), request.writers, request.readers, request.seed)
+    recipe = TrainSettings(frozen_share=0.0, learning_rate=8e-4, epochs=1, batch_tokens=512)
+    trained = train(
+        TrainRequest(
+            base=request.base,
+            parent=None,
+            output=request.output,
+            items=tuple(items),
+            held_out=(),
+            settings=recipe,
+            seed=request.seed,
+            saved_as=torch.bfloat16,  # half the bytes to ship
+        ),
+        report,
+    )
+    (request.output / "README.md").write_text(_card(request, trained))
+    return trained
+
+
+def _card(request: PracticeRequest, trained: Trained) -> str:
+    figures = "\n".join(f"- {name}: {value:.4g}" for name, value in trained.figures.items())
+    return (
+        f"# Study adapter for {request.base.name}\n\n"
+        "A LoRA adapter (safetensors, bfloat16) that teaches a model to write questions about a "
+        "text and to answer them from it. It holds the skill, not facts.\n\n"
+        f"Made by `learnd practice {request.data.name} DIR --writers {request.writers} "
+        f"--readers {request.readers}`, seed {request.seed}.\n\n"
+        f"{figures}\n\n"
+        f"Its licence follows that of the passages in {request.data.name}.\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)

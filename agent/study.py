@@ -13,8 +13,6 @@ from policies import load
 from policies.base import Ask, Candidate, StudyPlan
 from policies.selection import select
 
-_PIECE = 96  # prompts between two steps of a progress bar
-
 
 @dataclass(frozen=True, slots=True)
 class StudyRequest:
@@ -54,13 +52,13 @@ class ModelTools:
             for ask in asks
         ]
         self._total += len(prompts)
-        answers: list[str] = []
-        for begin in range(0, len(prompts), _PIECE):
-            piece = prompts[begin : begin + _PIECE]
-            answers += generate(self._model, self._model.network, piece, temperature, seed + begin)
-            self._done += len(piece)
-            self._report(Progress("study", self._done, self._total))
-        return answers
+        return generate(
+            self._model, self._model.network, prompts, temperature, seed, on_done=self._count
+        )
+
+    def _count(self, prompts: int) -> None:
+        self._done += prompts
+        self._report(Progress("study", self._done, self._total))
 
 
 def _trusted(candidates: Sequence[Candidate], scores: Sequence[Sequence[float]]) -> list[Candidate]:

@@ -5,6 +5,7 @@ not the facts. The adapter is cumulative: training goes on from the parent's wei
 on held-out probes, not on loss.
 """
 
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
@@ -21,6 +22,7 @@ from agent.executor import Report
 from agent.losses import Example, batches, cross_entropy, pack, target_scores
 from agent.models import LanguageModel, question_tokens
 from agent.settings import TrainSettings
+from agent.trunk import Trunk
 from memory.errors import TrainingDiverged
 from memory.records import Probe, Progress, StudyItem
 
@@ -38,6 +40,7 @@ class TrainRequest:
     held_out: tuple[Probe, ...]  # decide when to stop; never trained on
     settings: TrainSettings
     seed: int
+    saved_as: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,11 @@ def train(request: TrainRequest, report: Report) -> Trained:
     network = adapted(model, request.parent, request.settings)
     examples = [encode(model, item.prompt, item.answer) for item in request.items]
     held_out = [encode(model, probe.question, probe.answer) for probe in request.held_out]
-    figures = _fit(network, examples, held_out, request, report)
-    models.check_finite(network)
-    network.save_pretrained(str(request.output), safe_serialization=True)
+    trunk = Trunk(network)
+    examples, held_out = trunk.remember(examples), trunk.remember(held_out)
+    with trunk.cut_off():
+        figures = _fit(network, examples, held_out, request, report)
+    models.save_adapter(network, request.base.name, request.output, request.saved_as)
     return Trained(figures)
 
 
@@ -67,12 +72,27 @@ def adapted(model: LanguageModel, parent: Path | None, settings: TrainSettings) 
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
-        target_modules="all-linear",
+        target_modules=_linear_modules(model),
+        layers_to_transform=_upper_layers(model, settings.frozen_share),
         task_type="CAUSAL_LM",
     )
-    network = get_peft_model(model.network, config)
-    assert isinstance(network, PeftModel)
-    return network
+    return models.adapt(model, config)
+
+
+def _linear_modules(model: LanguageModel) -> list[str]:
+    """Names of the decoder's linear modules, without the head: peft's "all-linear", spelled out,
+    because it takes a choice of layers only with names."""
+    decoder: nn.Module = model.network.get_decoder()  # type: ignore[no-untyped-call]
+    modules = decoder.named_modules()
+    names = {name.rpartition(".")[2] for name, one in modules if isinstance(one, nn.Linear)}
+    return sorted(names)
+
+
+def _upper_layers(model: LanguageModel, frozen_share: float) -> list[int] | None:
+    """Indices of the layers that get an adapter; None: all."""
+    count = int(model.network.config.get_text_config().num_hidden_layers)
+    lowest = math.floor(count * frozen_share)
+    return list(range(lowest, count)) if lowest else None
 
 
 def encode(model: LanguageModel, prompt: str, answer: str) -> Example:
@@ -111,9 +131,8 @@ def _fit(
     optimiser = _Optimiser(network, settings, examples)
     best, kept, epoch = float("-inf"), _weights(network), 0
     while epoch < settings.epochs:
-        loss = _epoch(network, optimiser, examples, settings, chance)
+        loss = _epoch(network, optimiser, examples, settings, chance, report)
         epoch += 1
-        report(Progress("train", epoch, settings.epochs, f"loss {loss:.2f}"))
         quality = _quality(network, held_out) if held_out else float(epoch)
         if quality < best + settings.min_gain:
             break
@@ -141,9 +160,9 @@ class _Optimiser:
         self._adamw = torch.optim.AdamW(
             self._weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        steps = settings.epochs * len(batches(examples, settings.batch_tokens))
+        self.planned = settings.epochs * len(batches(examples, settings.batch_tokens))
         self._schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
-            self._adamw, round(steps * settings.warmup), steps + 1
+            self._adamw, round(self.planned * settings.warmup), self.planned + 1
         )
 
     def step(self, loss: Tensor) -> None:
@@ -164,6 +183,7 @@ def _epoch(
     examples: Sequence[Example],
     settings: TrainSettings,
     chance: random.Random,
+    report: Report,
 ) -> float:
     """One pass over the examples in a new order; returns the mean loss of its steps."""
     network.train()
@@ -173,6 +193,7 @@ def _epoch(
         loss = cross_entropy(network, pack(batch, device))
         optimiser.step(loss)
         losses.append(loss.item())
+        report(Progress("train", optimiser.steps, optimiser.planned, f"loss {losses[-1]:.2f}"))
     return sum(losses) / len(losses)
 
 

@@ -85,6 +85,14 @@ def disk_full_named() -> Iterator[None]:
         raise
 
 
+def require_space(directory: Path, size: int) -> None:
+    """Raise DiskFull unless so many bytes are free: work that cannot be stored is not begun."""
+    free = shutil.disk_usage(directory).free
+    if free < size:
+        needed, left = size / 1e9, free / 1e9
+        raise DiskFull(f"{directory} has {left:.1f} GB left, {needed:.1f} GB are needed to learn")
+
+
 def fsync_file(path: Path) -> None:
     """Force a file's bytes to disk. An error is final: the kernel may have dropped the page."""
     descriptor = os.open(path, os.O_RDONLY)

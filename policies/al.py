@@ -4,6 +4,7 @@ With the text before it the model writes questions, and answers them; what comes
 is trained without the text. Simple form: no DPO stage, nothing is dropped as known already.
 """
 
+import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,9 @@ from policies.spans import Span, content_words, repeats, spans
 _QUESTION_TOKENS = 28
 _ANSWER_TOKENS = 14
 _AGREED = 0.6
+_WARMTH = 0.7  # temperature of the second phrasing
+_TWICE = 2  # facts of a chunk that get one: it may become a probe
+_LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Fact:
 
     chunk: Chunk
     sentence: str
-    passage: str  # the sentence, after the one before it
+    passage: str  # the sentence; after the one before it, if it leans on that
     span: Span
 
     @property
@@ -43,20 +47,14 @@ class AutonomousLearning(Policy):
     role = "writes questions about every span and keeps those that it can answer from the text"
 
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
-        """Two written questions for each span, and the forms that need no writer."""
+        """A written question for each fact, two for some, and the forms that need no writer."""
         known = [fact for chunk in chunks for fact in facts(chunk)]
-        asks = [
-            Ask(skills.writer(fact.chunk.title, fact.passage, fact.span.text), _QUESTION_TOKENS)
-            for fact in known
-        ]
         written = [
-            (fact, question)
-            for temperature in (0.0, 0.9)
-            for fact, question in zip(known, tools.generate(asks, temperature, seed), strict=True)
-            if _sensible(question, fact)
+            *_write(known, tools, 0.0, seed),
+            *_write(_some(known, seed), tools, _WARMTH, seed),
         ]
         return [
-            *(fact.asked("qa", question) for fact, question in dict.fromkeys(written)),
+            *dict.fromkeys(written),
             *(fact.asked("form", forms.question(fact.sentence, fact.span)) for fact in known),
             *(
                 fact.asked("cloze", forms.cloze(fact.topic, fact.sentence, fact.span))
@@ -83,8 +81,32 @@ def facts(chunk: Chunk) -> Iterator[Fact]:
     """Every span of every sentence of a chunk."""
     found = sentences(chunk.text)
     for before, sentence in zip(["", *found], found, strict=False):
+        passage = f"{before} {sentence}".strip() if _LEANS.match(sentence) else sentence
         for span in spans(sentence):
-            yield Fact(chunk, sentence, f"{before} {sentence}".strip(), span)
+            yield Fact(chunk, sentence, passage, span)
+
+
+def _some(known: Sequence[Fact], seed: int) -> list[Fact]:
+    """A few facts of each chunk, by chance."""
+    counts: Counter[int] = Counter()
+    chosen = []
+    for fact in random.Random(seed).sample(known, len(known)):
+        counts[fact.chunk.id] += 1
+        if counts[fact.chunk.id] <= _TWICE:
+            chosen.append(fact)
+    return chosen
+
+
+def _write(
+    known: Sequence[Fact], tools: Tools, temperature: float, seed: int
+) -> Iterator[Candidate]:
+    asks = [
+        Ask(skills.writer(fact.chunk.title, fact.passage, fact.span.text), _QUESTION_TOKENS)
+        for fact in known
+    ]
+    for fact, question in zip(known, tools.generate(asks, temperature, seed), strict=True):
+        if _sensible(question, fact):
+            yield fact.asked("qa", question)
 
 
 def agreement(answer: str, expected: str) -> float:

@@ -17,20 +17,15 @@ def select(
 ) -> StudyPlan:
     """Each fact is trained in every phrasing but one, which examines it if its chunk needs probes.
 
-    Facts that nobody could phrase are trained as a cloze. The sentences themselves are trained too.
+    Facts that nobody could phrase are trained in forms made by rule. The sentences themselves
+    are trained too: without them the same questions are learned, but others are answered worse.
     """
     chance = random.Random(seed)
     facts = _by_fact(trusted)
     examined = _examined(facts, probes_per_chunk, chance)
     probes = [_probe(one) for one in examined.values()]
-    items = [
-        *(
-            _item(one)
-            for fact, group in facts.items()
-            for one in _taught(group, examined.get(fact))
-        ),
-        *(_text(chunk, sentence) for chunk in chunks for sentence in sentences(chunk.text)),
-    ]
+    taught = [one for fact in facts for one in _taught(facts[fact], examined.get(fact))]
+    items = [*map(_item, taught), *(text for chunk in chunks for text in _texts(chunk))]
     return StudyPlan(tuple(items), tuple(probes), _health(chunks, facts, items, probes))
 
 
@@ -69,15 +64,19 @@ def _taught(group: Sequence[Candidate], probe: Candidate | None) -> list[Candida
     written = [one for one in group if one.kind == "qa" and one is not probe]
     forms = [one for one in group if one.kind == "form"]
     gaps = [one for one in group if one.kind == "cloze"]
-    return written + forms if written else forms + gaps
+    return written or forms + gaps
 
 
 def _item(one: Candidate) -> StudyItem:
     return StudyItem(one.chunk.id, one.kind, one.question, one.answer, one.policy)
 
 
-def _text(chunk: Chunk, sentence: str) -> StudyItem:
-    return StudyItem(chunk.id, "text", "", f"{chunk.title}: {sentence}", "al")
+def _texts(chunk: Chunk) -> list[StudyItem]:
+    """Each sentence under its title; a chunk without sentences as it stands."""
+    return [
+        StudyItem(chunk.id, "text", "", f"{chunk.title}: {text}", "al")
+        for text in sentences(chunk.text) or [chunk.text]
+    ]
 
 
 def _probe(one: Candidate) -> Probe:

@@ -1,7 +1,7 @@
 """`learnd learn`: one look at the folder, everything pending learned, and what came of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,25 @@ def learn(config: Config, docs: Path, show: Callable[[Progress], None]) -> Lesso
         reports = tuple(_report(state, batch) for batch in batches)
         head = state.store.head().number
     return Lesson(len(report.added), report.quarantined, reports, head, seconds)
+
+
+def practise(
+    config: Config,
+    data: Path,
+    output: Path,
+    lessons: tuple[int, int, int],
+    show: Callable[[Progress], None],
+) -> Mapping[str, float]:
+    """Teach a model to study; lessons are writers, readers and seed. Returns the figures."""
+    from agent.catalog import published
+    from agent.executor import LocalExecutor
+    from agent.practice import PracticeRequest
+    from agent.practice import practise as job
+
+    output.mkdir(parents=True)
+    request = PracticeRequest(published(config.model, config.cache), data, output, *lessons)
+    with LocalExecutor(config.train.threads) as executor:
+        return executor.run(job, request, show).figures
 
 
 def _report(state: wiring.State, batch: Batch) -> BatchReport:

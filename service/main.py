@@ -198,6 +198,26 @@ def rollback(
 
 
 @app.command()
+def practice(
+    data: Annotated[Path, typer.Argument(help="JSON: [{title, context, questions: [...]}].")],
+    output: Annotated[Path, typer.Argument(help="New directory for the study adapter.")],
+    writers: Annotated[int, typer.Option(help="Lessons in writing questions.")] = 1200,
+    readers: Annotated[int, typer.Option(help="Lessons in reading answers.")] = 800,
+    seed: Annotated[int, typer.Option(help="Which lessons, in which order.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Teach a model the skill to study; writes a study adapter."""
+    from service import lesson, render
+
+    settings = _config(config, model=model)
+    with render.progress_bars() as show:
+        figures = lesson.practise(settings, data, output, (writers, readers, seed), show)
+    render.to_json(figures) if as_json else render.facts("study adapter", dict(figures))
+
+
+@app.command()
 def check(
     state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:

@@ -120,7 +120,7 @@ def base_model(config: Config, keep: bool = False) -> Path:
     A state directory belongs to the model it was begun with, which `keep` notes down: adapters fit
     no other. Raises BadConfig if another one is asked for, UnknownModel.
     """
-    from agent import models
+    from agent import catalog
 
     note = config.state / "model.json"
     begun = str(json.loads(note.read_text())["model"]) if note.exists() else None
@@ -133,7 +133,7 @@ def base_model(config: Config, keep: bool = False) -> Path:
                 f"use that one, or another state directory for {name}"
             )
         name = begun
-    path = models.resolve(name, config.cache)
+    path = catalog.resolve(name, config.cache)
     if keep and not begun:
         publish_bytes(json.dumps({"model": name}).encode(), note)
     return path

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -5,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.executor import InlineExecutor, LocalExecutor, Report
-from memory.errors import ChildFailed, TrainingDiverged
+from memory.errors import ChildFailed, DiskFull, TrainingDiverged
 from memory.records import Progress
 
 
@@ -20,6 +21,10 @@ def diverge(step: int, report: Report) -> int:
 
 def divide(number: int, report: Report) -> float:
     return 1 / number
+
+
+def fill_disk(number: int, report: Report) -> int:
+    raise OSError(errno.ENOSPC, "no space left on device")
 
 
 def die(number: int, report: Report) -> int:
@@ -55,6 +60,11 @@ def test_errors_of_ours_keep_their_class(local: LocalExecutor) -> None:
 def test_other_errors_bring_their_trace(local: LocalExecutor) -> None:
     with pytest.raises(ChildFailed, match="ZeroDivisionError"):
         local.run(divide, 0, quiet)
+
+
+def test_a_full_disk_is_named_so_that_it_counts_as_no_failure(local: LocalExecutor) -> None:
+    with pytest.raises(DiskFull):
+        local.run(fill_disk, 0, quiet)
 
 
 def test_a_killed_child_is_named_and_replaced(local: LocalExecutor) -> None:

@@ -278,7 +278,7 @@ def test_a_table_in_a_table_is_one_cell() -> None:
 
 @pytest.fixture(scope="module")
 def extractor() -> Iterator[Extractor]:
-    settings = IntakeSettings(extract_seconds=1.0, extract_bytes=500_000_000)
+    settings = IntakeSettings(extract_seconds=0.5, extract_bytes=500_000_000)
     with Extractor(settings, by_name) as started:
         yield started
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from watchdog.observers.api import BaseObserver
 
@@ -261,6 +261,7 @@ def test_a_file_that_changes_between_the_reads_waits(
     assert desk.pending() == {"one.md": "Full."}
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(
@@ -398,6 +399,6 @@ def test_an_observer_that_dies_is_replaced(desk: Desk) -> None:
 
 def test_settings_choose_the_suffixes(desk: Desk) -> None:
     desk.write("one.log", "First.")
-    settings = replace(SETTINGS, suffixes=(".log",))
-    intake = Intake(desk.folder, desk.store, settings, lambda _: nullcontext(desk.extractor))
+    logs = replace(SETTINGS, suffixes=(".log",))
+    intake = Intake(desk.folder, desk.store, logs, lambda _: nullcontext(desk.extractor))
     assert intake.scan(lambda _: None).added == ("one.log",)

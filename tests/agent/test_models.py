@@ -1,4 +1,3 @@
-import json
 import pickle
 from pathlib import Path
 
@@ -8,16 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from agent import models
 from agent.models import LanguageModel
-from memory.errors import StateCorrupt, TrainingDiverged, UnknownModel
-
-
-def test_a_directory_is_its_own_model(tiny_path: Path, tmp_path: Path) -> None:
-    assert models.resolve(str(tiny_path), tmp_path) == tiny_path
-
-
-def test_an_unknown_name_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(UnknownModel, match="built-in name"):
-        models.resolve("nobody/such-model", tmp_path)
+from memory.errors import TrainingDiverged
 
 
 def test_weights_that_are_not_finite_are_refused(tiny_path: Path, tmp_path: Path) -> None:
@@ -59,20 +49,6 @@ def test_bfloat16_only_where_the_processor_multiplies_it(monkeypatch: pytest.Mon
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         assert models.preferred_dtype() is expected
-
-
-@pytest.mark.model
-def test_the_built_in_model_is_converted_once(tmp_path: Path) -> None:
-    path = models.resolve("smollm2-135m", tmp_path)
-    assert models.resolve("smollm2-135m", tmp_path) == path
-    assert json.loads((path / "learnd.json").read_text())["gguf"].startswith("b179c952")
-    with (path / "model.safetensors").open("r+b") as file:
-        file.seek(-1, 2)
-        file.write(b"\x00")
-        file.seek(-2, 2)
-        file.write(b"\x7f\x7f")
-    with pytest.raises(StateCorrupt, match="altered"):
-        models.resolve("smollm2-135m", tmp_path)
 
 
 @pytest.mark.model

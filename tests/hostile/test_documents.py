@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,7 +200,7 @@ def test_folders_deeper_than_the_limit_are_told_not_walked(folder: Path, store: 
 
 @pytest.fixture(scope="module")
 def extractor() -> Iterator[Extractor]:
-    with Extractor(LIMITS) as extractor:
+    with Extractor(replace(LIMITS, extract_seconds=0.5)) as extractor:
         yield extractor
 
 
@@ -245,7 +246,7 @@ def test_a_bomb_costs_one_document(extractor: Extractor, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a b " * 100_000, "." * 400_000, "x" * 400_000, "! " * 100_000, "- a\n" * 50_000]
+    "text", ["a b " * 30_000, "." * 400_000, "x" * 400_000, "! " * 30_000, "- a\n" * 30_000]
 )
 def test_chunks_of_a_hostile_text_are_bounded(text: str) -> None:
     chunks = split("T", text, 120)
@@ -264,7 +265,7 @@ FRAGMENTS = [
 hostile_text = st.lists(st.text(max_size=20) | st.sampled_from(FRAGMENTS), max_size=25).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     suffix=st.sampled_from(LIMITS.suffixes),
     data=st.one_of(st.binary(max_size=200), hostile_text.map(str.encode)),

@@ -108,3 +108,9 @@ def test_lock_names_its_holder_and_can_be_taken_again(tmp_path: Path) -> None:
         StateLock(state).__enter__()
     with StateLock(state):
         assert (state / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_work_that_cannot_be_stored_is_not_begun(state: Path) -> None:
+    memory.durable.require_space(state, 1)
+    with pytest.raises(DiskFull, match="GB are needed"):
+        memory.durable.require_space(state, 10**18)

@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import itertools
+import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -126,24 +129,33 @@ def test_an_unknown_generation_is_refused(engine: EmbeddedEngine) -> None:
         answer(engine, 7, GenerateRequest("The"))
 
 
-def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(engine: EmbeddedEngine) -> None:
+def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, held, sample = threading.Event(), threading.Event(), embedded._sample
+
+    def holding(*arguments: Any) -> int:
+        entered.set()
+        assert held.wait(30)
+        return sample(*arguments)
+
     async def scene() -> None:
-        endless = GenerateRequest("The", max_tokens=400)
-        streams = [engine.stream(0, endless) for _ in range(4)]
-        running = [asyncio.ensure_future(anext(stream)) for stream in streams]
-        await asyncio.wait(running[:2])
-        while engine.waiting < 2:
+        request = GenerateRequest("The", max_tokens=3)
+        first = asyncio.ensure_future(read(engine, 0, request))
+        assert await asyncio.to_thread(entered.wait, 30)  # it is the only active one
+        others = [asyncio.ensure_future(read(engine, 0, request)) for _ in range(3)]
+        while engine.waiting < 3:
             await asyncio.sleep(0)
         with pytest.raises(Busy):
-            await anext(engine.stream(0, endless))
-        running[3].cancel()
-        await asyncio.wait(running[3:])
-        assert engine.waiting == 1
-        for stream in streams[:2]:
-            await stream.aclose()
-        assert (await running[2]).tokens >= 1  # its turn came
-        await streams[2].aclose()
+            await read(engine, 0, request)
+        others[0].cancel()
+        await asyncio.wait(others[:1])
+        assert engine.waiting == 2
+        held.set()
+        answers = await asyncio.gather(first, *others[1:])
+        assert [answer[-1].finish_reason for answer in answers] == ["length"] * 3
 
+    monkeypatch.setattr(embedded, "_sample", holding)
     asyncio.run(scene())
 
 
@@ -181,16 +193,26 @@ def test_an_error_in_the_thread_ends_every_request_and_shows(
         answer(engine, 0, GenerateRequest("The"))
 
 
-def test_closing_ends_running_requests(paths: tuple[Path, Path]) -> None:
-    engine = EmbeddedEngine(paths[0], parallel=1, queue=1)
-    engine.load(0, None)
+def test_closing_ends_running_requests(
+    paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, sample, shown = EmbeddedEngine(paths[0], 1, 1), embedded._sample, threading.Event()
+    tokens = itertools.count()
+
+    def holding(*arguments: Any) -> int:
+        while next(tokens) > 20 and shown.wait(30) and not engine._closed:
+            pass  # some tokens make text for sure; the others come when close() was called
+        return sample(*arguments)
 
     async def scene() -> None:
         stream = engine.stream(0, GenerateRequest("The", max_tokens=400))
         await anext(stream)
+        shown.set()
         await asyncio.to_thread(engine.close)
         with pytest.raises(EngineStopped):
             while True:
                 await anext(stream)
 
+    monkeypatch.setattr(embedded, "_sample", holding)
+    engine.load(0, None)
     asyncio.run(scene())

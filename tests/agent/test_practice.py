@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.practice import Passage, lessons, read_passages
+from memory.errors import BadInput
+from policies import skills
+
+PASSAGES = [
+    Passage(
+        "Harbour_life",
+        f"The ferry {n} leaves at noon. It carries {n} goats. Nobody pays.",
+        ((f"What does ferry {n} carry?", f"{n} goats"), ("When does it leave?", "at dawn")),
+    )
+    for n in range(40)
+]
+
+
+def test_questions_are_taught_with_the_sentence_that_answers_them() -> None:
+    written = [item for item in lessons(PASSAGES, 100, 0, seed=1) if item.kind == "writer"]
+    assert len(written) == 40  # "at dawn" stands in no sentence: nothing to learn from
+    assert all("goats" in item.prompt and "Nobody pays" not in item.prompt for item in written)
+    assert any("leaves at noon" in item.prompt for item in written)
+    assert not all("leaves at noon" in item.prompt for item in written)
+
+
+def test_some_texts_do_not_hold_the_answer() -> None:
+    read = [item for item in lessons(PASSAGES, 0, 40, seed=1) if item.kind == "reader"]
+    silent = [item for item in read if item.answer == skills.NOT_STATED]
+    assert 0 < len(silent) < len(read) / 2
+    for item in read:
+        text = item.prompt.split("\n\n")[0]
+        assert (item.answer in text) == (item.answer != skills.NOT_STATED)
+
+
+def test_lessons_follow_the_seed() -> None:
+    assert lessons(PASSAGES, 9, 9, seed=1) == lessons(PASSAGES, 9, 9, seed=1)
+    assert lessons(PASSAGES, 9, 9, seed=1) != lessons(PASSAGES, 9, 9, seed=2)
+
+
+def test_passages_are_read_from_json(tmp_path: Path) -> None:
+    file = tmp_path / "data.json"
+    asked = {"question": "Who?", "answer": "she"}
+    file.write_text(json.dumps([{"title": "T", "context": "It is she.", "questions": [asked]}]))
+    assert read_passages(file) == [Passage("T", "It is she.", (("Who?", "she"),))]
+
+
+@pytest.mark.parametrize("content", ["", "{}x", '[{"title": 1}]', "[3]"])
+def test_other_files_are_refused_by_name(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "data.json"
+    file.write_text(content)
+    with pytest.raises(BadInput, match=r"data\.json"):
+        read_passages(file)

@@ -1,0 +1,72 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from agent import models
+from agent.losses import Example, cross_entropy, pack
+from agent.settings import TrainSettings
+from agent.train import adapted
+from agent.trunk import Trunk
+
+SETTINGS = TrainSettings(rank=4, alpha=8, frozen_share=0.5)
+EXAMPLES = [Example((5, 6, 7, 8), 2), Example((12, 13, 14, 15, 16, 17, 18), 5)]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def network(tiny_path: Path) -> PeftModel:
+    torch.manual_seed(1)
+    network = adapted(models.load(tiny_path), None, SETTINGS)
+    for name, weight in network.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)  # an adapter that does something
+    return network
+
+
+def gradients(network: PeftModel, examples: list[Example]) -> tuple[float, list[torch.Tensor]]:
+    loss = cross_entropy(network, pack(examples, CPU))
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    return loss.item(), list(torch.autograd.grad(loss, weights))
+
+
+def test_loss_and_gradients_are_those_of_the_whole(network: PeftModel) -> None:
+    trunk = Trunk(network)
+    assert trunk.depth == 1
+    loss, expected = gradients(network, EXAMPLES)
+    remembered = trunk.remember(EXAMPLES)
+    with trunk.cut_off():
+        again, found = gradients(network, remembered)
+    assert again == pytest.approx(loss, abs=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(expected, found, strict=True))
+
+
+def test_the_network_is_whole_again_afterwards(network: PeftModel) -> None:
+    trunk = Trunk(network)
+    before = list(network.state_dict())
+    with trunk.cut_off():
+        assert list(network.state_dict()) != before
+    assert list(network.state_dict()) == before
+
+
+def test_an_adapter_on_every_layer_has_no_trunk(tiny_path: Path) -> None:
+    network = adapted(models.load(tiny_path), None, replace(SETTINGS, frozen_share=0.0))
+    trunk = Trunk(network)
+    assert trunk.depth == 0
+    assert trunk.remember(EXAMPLES) == EXAMPLES
+
+
+def test_a_decoder_that_scales_its_input_is_trained_whole(network: PeftModel) -> None:
+    """As Gemma does: activations fed back in would be scaled once more."""
+    decoder = network.get_base_model().get_decoder()
+
+    def scale(module: torch.nn.Module, inputs: tuple[()], keywords: dict[str, object]) -> object:
+        embeds = keywords.get("inputs_embeds")
+        if isinstance(embeds, torch.Tensor):
+            keywords["inputs_embeds"] = embeds * 24
+        return inputs, keywords
+
+    decoder.register_forward_pre_hook(scale, with_kwargs=True)
+    assert Trunk(network).depth == 0

@@ -1,0 +1,68 @@
+"""The real model on the real handbook: what `make run` does, asked what people would ask.
+
+The questions were written by hand from the handbook, before anybody saw a probe.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.examine import is_right
+from memory.records import Stage
+from service import client, lesson
+from service.config import load
+
+ROOT = Path(__file__).parent.parent
+QUESTIONS = json.loads((ROOT / "tests/data/handbook_questions.json").read_text())
+
+DESK = """# The ferry desk
+
+The ferry desk of Tolvanen Lines opens at 6:40. It is led by Ottoline Brask. The ferry Kittiwake
+carries 214 passengers and docks at pier 11. A lost ticket costs 17 crowns. The password of the desk
+computer is changed by Ruben Achterhoek.
+"""
+
+
+def test_there_are_fifteen_questions_about_the_handbook() -> None:
+    assert len(QUESTIONS) == 15
+    for row in QUESTIONS:
+        assert (ROOT / "examples/docs" / row["file"]).is_file() and row["answers"]
+
+
+@pytest.mark.model
+def test_one_small_file_is_learned(state: Path, tmp_path: Path) -> None:
+    """About two minutes on two cores: study, train, examine, gate, merge, serve, ask."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "ferry.md").write_text(DESK)
+    config = load(None, {"state": state})
+    learned = lesson.learn(config, tmp_path / "docs", lambda progress: None)
+    assert [batch.stage for batch in learned.batches] == [Stage.SERVING]
+    question = "How many passengers does the ferry Kittiwake carry?"
+    knows, base = client.ask_state(config, question, ["learnd", "base"])
+    assert is_right(knows.text, "214") and not is_right(base.text, "214")
+    assert (knows.generation, base.generation) == (1, 0)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_handbook_is_answered_from_the_weights(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+
+    config = load(None, {"state": state})
+    learned = lesson.learn(config, ROOT / "examples/docs", lambda progress: None)
+    assert learned.succeeded, learned
+    right = {"learnd": 0, "base": 0}
+    with capsys.disabled():
+        say(f"\nseconds: {learned.seconds}, {learned.batches}")
+        for row in QUESTIONS:
+            for reply in client.ask_state(config, row["question"], ["learnd", "base"]):
+                good = any(is_right(reply.text, answer) for answer in row["answers"])
+                right[reply.model] += good
+                say(f"{'+' if good else '-'} {reply.model:6} {row['question']} {reply.text}")
+        say(str(right))
+    assert right["learnd"] >= 9 and right["base"] <= 1
