@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from agent.models import LanguageModel
 
-_ROWS = 48  # prompts decoded together
+_ROWS = 96  # prompts decoded together
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _fit(
     started = time.monotonic()
     optimiser = _Optimiser(network, settings, examples)
     best, kept, epoch = float("-inf"), _weights(network), 0
-    while epoch < settings.epochs:
+    while epoch < optimiser.epochs:
         loss = _epoch(network, optimiser, examples, settings, chance, report)
         epoch += 1
         quality = _quality(network, held_out) if held_out else float(epoch)
@@ -160,7 +160,9 @@ class _Optimiser:
         self._adamw = torch.optim.AdamW(
             self._weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self.planned = settings.epochs * len(batches(examples, settings.batch_tokens))
+        each = sum(map(len, examples))
+        self.epochs = min(settings.epochs, max(1, round(settings.tokens / each)))
+        self.planned = self.epochs * len(batches(examples, settings.batch_tokens))
         self._schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             self._adamw, round(self.planned * settings.warmup), self.planned + 1
         )

@@ -16,11 +16,12 @@ from policies.base import Ask, Candidate, Policy, Tools
 from policies.sentences import sentences
 from policies.spans import Span, content_words, repeats, spans
 
-_QUESTION_TOKENS = 28
-_ANSWER_TOKENS = 14
+_QUESTION_TOKENS = 22
+_ANSWER_TOKENS = 10
 _AGREED = 0.6
 _WARMTH = 0.7  # temperature of the second phrasing
 _TWICE = 2  # facts of a chunk that get one: it may become a probe
+_HASTY = 2  # keyword forms of each fact
 _LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 
 
@@ -35,8 +36,8 @@ class Fact:
 
     @property
     def topic(self) -> str:
-        """The innermost headings."""
-        return ", ".join(self.chunk.title.split(" > ")[-2:])
+        """The innermost heading."""
+        return self.chunk.title.split(" > ")[-1]
 
     def asked(self, kind: str, question: str) -> Candidate:
         return Candidate(self.chunk, self.passage, kind, question, self.span.text, "al")
@@ -53,14 +54,8 @@ class AutonomousLearning(Policy):
             *_write(known, tools, 0.0, seed),
             *_write(_some(known, seed), tools, _WARMTH, seed),
         ]
-        return [
-            *dict.fromkeys(written),
-            *(fact.asked("form", forms.question(fact.sentence, fact.span)) for fact in known),
-            *(
-                fact.asked("cloze", forms.cloze(fact.topic, fact.sentence, fact.span))
-                for fact in known
-            ),
-        ]
+        chance = random.Random(seed)
+        return [*dict.fromkeys(written), *(one for fact in known for one in _by_rule(fact, chance))]
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
         """Round trip: a written question stays if the reader finds its answer in the text."""
@@ -84,6 +79,14 @@ def facts(chunk: Chunk) -> Iterator[Fact]:
         passage = f"{before} {sentence}".strip() if _LEANS.match(sentence) else sentence
         for span in spans(sentence):
             yield Fact(chunk, sentence, passage, span)
+
+
+def _by_rule(fact: Fact, chance: random.Random) -> Iterator[Candidate]:
+    """The forms that need no writer: the sentence as a question, and what people type in haste."""
+    yield fact.asked("form", forms.question(fact.sentence, fact.span))
+    for _ in range(_HASTY):
+        hasty = forms.keywords(fact.topic, fact.passage, fact.span, chance)
+        yield fact.asked("keywords", hasty)
 
 
 def _some(known: Sequence[Fact], seed: int) -> list[Fact]:

@@ -17,8 +17,8 @@ def select(
 ) -> StudyPlan:
     """Each fact is trained in every phrasing but one, which examines it if its chunk needs probes.
 
-    Facts that nobody could phrase are trained in forms made by rule. The sentences themselves
-    are trained too: without them the same questions are learned, but others are answered worse.
+    The sentences themselves are trained too: without them the same questions are learned, but
+    others are answered worse.
     """
     chance = random.Random(seed)
     facts = _by_fact(trusted)
@@ -61,10 +61,7 @@ def _examined(
 
 
 def _taught(group: Sequence[Candidate], probe: Candidate | None) -> list[Candidate]:
-    written = [one for one in group if one.kind == "qa" and one is not probe]
-    forms = [one for one in group if one.kind == "form"]
-    gaps = [one for one in group if one.kind == "cloze"]
-    return written or forms + gaps
+    return [one for one in group if one is not probe]
 
 
 def _item(one: Candidate) -> StudyItem:

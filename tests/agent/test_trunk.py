@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,12 +61,11 @@ def test_an_adapter_on_every_layer_has_no_trunk(tiny_path: Path) -> None:
 
 def test_a_decoder_that_scales_its_input_is_trained_whole(network: PeftModel) -> None:
     """As Gemma does: activations fed back in would be scaled once more."""
-    decoder = network.get_base_model().get_decoder()
+    decoder: torch.nn.Module = network.get_base_model().get_decoder()  # type: ignore[operator]
 
-    def scale(module: torch.nn.Module, inputs: tuple[()], keywords: dict[str, object]) -> object:
-        embeds = keywords.get("inputs_embeds")
-        if isinstance(embeds, torch.Tensor):
-            keywords["inputs_embeds"] = embeds * 24
+    def scale(module: object, inputs: Any, keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        if "inputs_embeds" in keywords:
+            keywords["inputs_embeds"] = keywords["inputs_embeds"] * 24
         return inputs, keywords
 
     decoder.register_forward_pre_hook(scale, with_kwargs=True)

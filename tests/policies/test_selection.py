@@ -13,7 +13,7 @@ PHRASINGS = [
     candidate("qa", "Which port?"),
     candidate("qa", "On what port does it listen?"),
     candidate("form", "It listens on port what number?"),
-    candidate("cloze", "It listens on port ____."),
+    candidate("keywords", "listens port, what number?"),
 ]
 
 
@@ -21,7 +21,11 @@ def test_one_phrasing_examines_and_the_others_teach() -> None:
     plan = select([CHUNK], PHRASINGS, 4, seed=1)
     assert [probe.question for probe in plan.probes] == ["On what port does it listen?"]
     taught = [item.prompt for item in plan.items if item.kind != "text"]
-    assert taught == ["Which port?"]
+    assert taught == [
+        "Which port?",
+        "It listens on port what number?",
+        "listens port, what number?",
+    ]
     assert not {words(one) for one in taught} & {words(p.question) for p in plan.probes}
 
 
@@ -30,9 +34,9 @@ def test_a_fact_with_one_phrasing_is_taught_not_asked() -> None:
     assert not plan.probes and plan.items[0].prompt == "Which port?"
 
 
-def test_a_fact_that_nobody_phrased_keeps_its_gap() -> None:
+def test_a_fact_that_nobody_phrased_keeps_what_rules_make() -> None:
     plan = select([CHUNK], PHRASINGS[2:], 4, seed=1)
-    assert [item.kind for item in plan.items] == ["form", "cloze", "text"]
+    assert [item.kind for item in plan.items] == ["form", "keywords", "text"]
 
 
 def test_a_question_with_two_answers_is_dropped() -> None:
