@@ -20,6 +20,7 @@ from memory.records import Progress
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
+_TIDY_SECONDS = 10.0  # that an idle child may take to end
 Report = Callable[[Progress], None]
 Job = Callable[[Request, Report], Result]
 
@@ -40,6 +41,7 @@ class LocalExecutor:
         self._niceness = niceness
         self._child: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._busy = False
 
     def __enter__(self) -> Self:
         return self
@@ -55,9 +57,11 @@ class LocalExecutor:
     def run(self, job: Job[Request, Result], request: Request, report: Report) -> Result:
         """Run one job in the child and return its result."""
         pipe = self._connect()
+        self._busy = True
         try:
             pipe.send((job, request))
             kind, value = self._receive(pipe, report)
+            self._busy = False
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise ChildFailed(f"the child process died: {self._end()}") from error
         except BaseException:
@@ -69,8 +73,10 @@ class LocalExecutor:
         return result
 
     def close(self) -> None:
-        """End the child, also in the middle of a job; the next job starts a fresh one."""
-        if self._child is not None:
+        """End the child: an idle one tidies up, one in the middle of a job is killed."""
+        if self._child is not None and self._pipe is not None:
+            self._pipe.close()
+            self._child.join(0 if self._busy else _TIDY_SECONDS)
             self._child.kill()
             self._end()
 

@@ -195,7 +195,8 @@ def _epoch(
         loss = cross_entropy(network, pack(batch, device))
         optimiser.step(loss)
         losses.append(loss.item())
-        report(Progress("train", optimiser.steps, optimiser.planned, f"loss {losses[-1]:.2f}"))
+        total = max(optimiser.planned, optimiser.steps)  # each order is cut into batches anew
+        report(Progress("train", optimiser.steps, total, f"loss {losses[-1]:.2f}"))
     return sum(losses) / len(losses)
 
 

@@ -64,7 +64,7 @@ def test_a_decoder_that_scales_its_input_is_trained_whole(network: PeftModel) ->
     decoder: torch.nn.Module = network.get_base_model().get_decoder()  # type: ignore[operator]
 
     def scale(module: object, inputs: Any, keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        if "inputs_embeds" in keywords:
+        if keywords.get("inputs_embeds") is not None:
             keywords["inputs_embeds"] = keywords["inputs_embeds"] * 24
         return inputs, keywords
 

@@ -4,7 +4,6 @@ The children are killed with signal 9 in the very line that the failpoint names;
 is run again and must end as if nothing had happened.
 """
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -19,11 +18,9 @@ from memory.durable import FAILPOINTS, StateLock
 from memory.errors import DiskFull, StateCorrupt, StateLocked
 from memory.store import Store
 from tests.crash import store_life
+from tests.crash.children import CHILDREN, exit_code
 from tests.helpers.stores import add, learn
 
-# a clean server process that has imported everything forks the children: real ones, in milliseconds
-CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["tests.crash.store_life"])
 MEMORY_FAILPOINTS = sorted(
     name for name in FAILPOINTS if name.split(".")[0] in {"artifacts", "index", "publish", "store"}
 )
@@ -38,10 +35,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def live_in_child(state: Path, failpoint: str = "") -> int | None:
     """Exit code of a child that lives the life; -9 if the failpoint killed it."""
-    child = CHILDREN.Process(target=store_life.live, args=(state, failpoint))
-    child.start()
-    child.join(30)
-    return child.exitcode
+    return exit_code(store_life.live, state, failpoint)
 
 
 def test_the_undisturbed_life(undisturbed: dict[str, Any]) -> None:

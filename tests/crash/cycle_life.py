@@ -1,0 +1,37 @@
+"""Take two files in and learn them, with scripted heavy work: what can be killed and run again."""
+
+import os
+from pathlib import Path
+
+from agent.cycle import Cycle
+from agent.settings import PipelineSettings
+from memory.artifacts import Artifacts
+from memory.probes import ProbeIndex
+from memory.records import Progress
+from memory.store import Store
+from tests.agent.test_cycle import Scripted
+from tests.helpers.embedding import DIMENSION, embed
+from tests.helpers.stores import digest_of, stamp_of
+
+
+def quiet(progress: Progress) -> None:
+    pass
+
+
+def live(state: Path, failpoint: str = "") -> None:
+    """Take two files in and learn them, as the daemon does after a start."""
+    if failpoint:
+        os.environ["LEARND_FAILPOINT"] = failpoint
+    with Store.open(state / "learnd.db") as store:
+        artifacts = Artifacts(state)
+        artifacts.empty_staging()
+        for name in ("a.md", "b.md"):
+            store.add_document(name, stamp_of(name), digest_of(name), name, f"text of {name}")
+        Cycle(
+            store=store,
+            artifacts=artifacts,
+            index=ProbeIndex(state, embed, DIMENSION),
+            executor=Scripted(),
+            settings=PipelineSettings(),
+            base=Path("base"),
+        ).run_pending(quiet)
