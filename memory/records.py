@@ -85,7 +85,7 @@ class StudyItem:
     """One training example. Loss falls on the answer; an empty prompt makes it plain text."""
 
     chunk_id: int | None  # None for general items
-    kind: str  # qa | cloze | statement | reverse | unknown | text | general
+    kind: str  # qa | form | keywords | text | general
     prompt: str
     answer: str
     policy: str  # the policy that wrote it
@@ -97,7 +97,7 @@ class Probe:
     """One examination question, never trained on."""
 
     chunk_id: int | None  # None for general probes
-    kind: str  # direct | paraphrase | reverse | cloze | general
+    kind: str  # paraphrase | general
     question: str
     answer: str
     id: int = 0

@@ -24,7 +24,7 @@ def select(
     facts = _by_fact(trusted)
     examined = _examined(facts, probes_per_chunk, chance)
     probes = [_probe(one) for one in examined.values()]
-    taught = [one for fact in facts for one in _taught(facts[fact], examined.get(fact))]
+    taught = [one for fact in facts for one in facts[fact] if one is not examined.get(fact)]
     items = [*map(_item, taught), *(text for chunk in chunks for text in _texts(chunk))]
     return StudyPlan(tuple(items), tuple(probes), _health(chunks, facts, items, probes))
 
@@ -58,10 +58,6 @@ def _examined(
             chosen[fact] = written[-1]
             counts[fact[0]] += 1
     return chosen
-
-
-def _taught(group: Sequence[Candidate], probe: Candidate | None) -> list[Candidate]:
-    return [one for one in group if one is not probe]
 
 
 def _item(one: Candidate) -> StudyItem:

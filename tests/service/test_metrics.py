@@ -37,7 +37,9 @@ def test_only_the_generation_that_serves_is_shown() -> None:
 
 
 def test_a_registry_of_its_own() -> None:
-    Metrics("1"), Metrics("1")  # with the global one the second would fail
+    one, other = Metrics("1"), Metrics("1")  # with the global one the second would fail
+    one.swapped(Generation(7, None, None, None, "", ""), 0.5)
+    assert 'id="7"' in page(one) and 'id="7"' not in page(other)
 
 
 def test_stages_are_timed_from_progress() -> None:
