@@ -1,8 +1,7 @@
-"""A model's name -> the directory of its practised base.
+"""A model's name -> the directory of the model as published, and the study adapter for it.
 
-A name is a built-in one, a Hugging Face id, a directory or a .gguf file. What has to be made (the
-weights of a GGUF file dequantised, the study adapter merged in) is made once, in the cache, and
-verified by digest.
+A name is a built-in one, a Hugging Face id, a directory or a .gguf file. The weights of a GGUF file
+are dequantised once, into the cache, and verified by digest.
 """
 
 import hashlib
@@ -12,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import torch
 
 from agent import models
 from agent.models import LanguageModel, package_directory
@@ -42,20 +39,10 @@ BUILT_IN: Final = {
 
 
 def resolve(name: str, cache: Path) -> Path:
-    """The practised base of a model: the model itself, unless a study adapter comes with it.
+    """A model as it was published, as a directory with safetensors weights and a tokenizer.
 
     Raises UnknownModel, with what to do, and StateCorrupt if something in the cache was altered.
     """
-    if name not in BUILT_IN:
-        return published(name, cache)
-    adapter = BUILT_IN[name].study_adapter
-    base = published(name, cache)
-    digest = _sha256(adapter / "adapter_model.safetensors")
-    return _made(f"{base.name}-practised", digest, cache, lambda: _practised(base, adapter))
-
-
-def published(name: str, cache: Path) -> Path:
-    """A model as it was published, as a directory with safetensors weights and a tokenizer."""
     if name in BUILT_IN:
         built_in = BUILT_IN[name]
         source = package_directory(built_in.package) / built_in.file
@@ -67,6 +54,11 @@ def published(name: str, cache: Path) -> Path:
     if (path / "config.json").is_file():
         return path.resolve()
     return _downloaded(name)
+
+
+def study_adapter(name: str) -> Path | None:
+    """The skill to study, as an adapter for the model; None: none comes with it."""
+    return BUILT_IN[name].study_adapter if name in BUILT_IN else None
 
 
 def _downloaded(name: str) -> Path:
@@ -87,13 +79,6 @@ def _dequantised(source: Path, sha256: str) -> LanguageModel:
     if _sha256(source) != sha256:
         raise StateCorrupt(f"{source} is not the file that was expected; install it again")
     return models.load_gguf(source)
-
-
-def _practised(base: Path, adapter: Path) -> LanguageModel:
-    """Base with the skill to study merged in; in float32, then as exact as the base was."""
-    model = models.load(base, dtype=torch.float32)
-    merged = models.attach(model, adapter).merge_and_unload(safe_merge=True)
-    return LanguageModel(merged.to(torch.bfloat16), model.tokenizer)
 
 
 def _made(name: str, digest: str, cache: Path, make: Callable[[], LanguageModel]) -> Path:

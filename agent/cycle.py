@@ -56,6 +56,7 @@ class Cycle:
         executor: Executor,
         settings: PipelineSettings,
         base: Path,
+        study_adapter: Path | None = None,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
@@ -63,6 +64,7 @@ class Cycle:
         self._executor = executor
         self._settings = settings
         self._base = base
+        self._study_adapter = study_adapter
         # an adapter, and a merged model of up to twice the bytes, while the old one is kept
         self._room = 3 * sum(file.stat().st_size for file in base.glob("*.safetensors"))
         store.add_general(general.probes())
@@ -124,6 +126,7 @@ class Cycle:
             self._store.save_chunks(number, split(document.title, document.text, words_each))
         request = StudyRequest(
             base=self._base,
+            study_adapter=self._study_adapter,
             chunks=tuple(self._chunks(batch)),
             pipeline=self._settings.study.pipeline,
             probes_per_chunk=self._settings.study.probes_per_chunk,
@@ -143,6 +146,7 @@ class Cycle:
             held_out=tuple(self._store.probes(batch.id)[:_HELD_OUT]),
             settings=self._settings.train,
             seed=_seed(batch),
+            general=self._general(batch),
         )
         trained = self._executor.run(train, request, report)
         about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}
@@ -188,12 +192,15 @@ class Cycle:
         self._collect()
 
     def _lessons(self, batch: Batch) -> list[StudyItem]:
-        """What is trained on: the new, some of the old, some of what everybody knows."""
-        new, settings = self._store.items(batch.id), self._settings.train
-        seed, near = _seed(batch), self._neighbours(batch)
-        share = settings.replay_share * (1 + self._rejections(batch))
-        old = draw(self._store, batch, share, seed, near)
-        return [*new, *old, *general.items(round(settings.general_share * len(new)), seed)]
+        """What is trained on: the new, and some of the old."""
+        share = self._settings.train.replay_share * (1 + self._rejections(batch))
+        old = draw(self._store, batch, share, _seed(batch), self._neighbours(batch))
+        return [*self._store.items(batch.id), *old]
+
+    def _general(self, batch: Batch) -> tuple[str, ...]:
+        """Questions about what everybody knows, for the base to rehearse."""
+        share = self._settings.train.general_share * (1 + self._rejections(batch))
+        return general.prompts(round(share * len(self._store.items(batch.id))), _seed(batch))
 
     def _rejections(self, batch: Batch) -> int:
         """How often these documents were rejected: each time they get more rehearsal."""
@@ -232,7 +239,7 @@ class Cycle:
         self._index.refresh(one for one in self._store.probes() if one.chunk_id is not None)
 
     def _unseen(self, probes: Sequence[Probe], items: Sequence[StudyItem]) -> list[Probe]:
-        """Probes that no study item, new or general, gives away by its words or its meaning."""
+        """Probes that no study item gives away by its words or its meaning."""
         prompts = [item.prompt for item in items if item.prompt]
         seen = {words(prompt) for prompt in prompts}
         fresh = [probe for probe in probes if words(probe.question) not in seen]

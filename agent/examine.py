@@ -15,7 +15,7 @@ from agent.models import LanguageModel, question_tokens
 from agent.train import encode, scores
 from memory.records import Probe, ProbeResult, Progress
 
-_SPARE_TOKENS = 8  # an answer may be this much longer than the one expected
+_SPARE_TOKENS = 16  # an answer may be this much longer than the one expected
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = re.compile(r"[^\w\s.:@/%-]|(?<!\d)[.:-](?!\d)|[.:-](?!\w)")
 
@@ -43,8 +43,8 @@ def examine(request: ExamineRequest, report: Report) -> list[list[ProbeResult]]:
 
 def ask(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) -> list[ProbeResult]:
     """Ask every probe closed book. Text is generated only where the likelihood leaves a doubt:
-    if each token of the expected answer is the most likely one, greedy decoding says just that."""
-    expected = [encode(model, probe.question, probe.answer) for probe in probes]
+    if each token of the statement is the most likely one, greedy decoding says just that."""
+    expected = [encode(model, probe.question, probe.statement) for probe in probes]
     graded = scores(network, expected, model.device)
     unsure = [i for i, (_, exact) in enumerate(graded) if not exact]
     said = dict(zip(unsure, _answers(model, network, [probes[i] for i in unsure]), strict=True))
@@ -52,7 +52,7 @@ def ask(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) -> li
         ProbeResult(
             probe_id=probe.id,
             correct=exact or is_right(said[i], probe.answer),
-            answer=probe.answer if exact else said[i],
+            answer=probe.statement if exact else said[i],
             logprob=logprob,
         )
         for i, (probe, (logprob, exact)) in enumerate(zip(probes, graded, strict=True))
@@ -77,7 +77,7 @@ def _answers(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) 
     asked = [
         Asked(
             tuple(question_tokens(model.tokenizer, probe.question)),
-            len(model.tokenizer(probe.answer).input_ids) + _SPARE_TOKENS,
+            len(model.tokenizer(probe.statement).input_ids) + _SPARE_TOKENS,
         )
         for probe in probes
     ]

@@ -27,6 +27,11 @@ class Sitting:
         )
 
     @property
+    def won(self) -> int:
+        """Probes that were wrong before and are right now."""
+        return sum(self.after[i].correct and not one.correct for i, one in self.before.items())
+
+    @property
     def right_before(self) -> int:
         return sum(result.correct for result in self.before.values())
 
@@ -50,8 +55,8 @@ def judge(new: Sitting, old: Sitting, general: Sitting, settings: GateSettings) 
     reasons = [
         *_finite(new, old, general),
         *_learned(new, settings),
-        *_kept("old", old, settings.max_lost, settings.slack),
-        *_kept("general", general, settings.max_lost_general, settings.slack),
+        *_kept(old, settings),
+        *_unharmed(general, settings),
     ]
     return Verdict(
         accepted=not reasons, reasons=tuple(reasons), figures=_figures(new, old, general)
@@ -73,11 +78,21 @@ def _learned(new: Sitting, settings: GateSettings) -> list[str]:
     return [f"only {right} of {asked} new probes are right, {needed} are needed"]
 
 
-def _kept(name: str, group: Sitting, share: float, slack: int) -> list[str]:
-    allowed = max(slack, math.floor(share * group.right_before))
-    if group.lost <= allowed:
+def _kept(old: Sitting, settings: GateSettings) -> list[str]:
+    """Facts of documents: what was won elsewhere does not make up for what was lost."""
+    allowed = max(settings.slack, math.floor(settings.max_lost * old.right_before))
+    if old.lost <= allowed:
         return []
-    return [f"{group.lost} of {group.right_before} {name} probes were lost, {allowed} may be"]
+    return [f"{old.lost} of {old.right_before} old probes were lost, {allowed} may be"]
+
+
+def _unharmed(general: Sitting, settings: GateSettings) -> list[str]:
+    """Talk about the world flips both ways by chance; harm flips one way (McNemar 1947, exact)."""
+    lost, won = general.lost, general.won
+    chance = sum(math.comb(lost + won, k) for k in range(lost, lost + won + 1)) / 2 ** (lost + won)
+    if chance >= settings.false_rejects:
+        return []
+    return [f"{lost} general probes were lost and {won} won: no chance, at odds of {chance:.1%}"]
 
 
 def _figures(new: Sitting, old: Sitting, general: Sitting) -> dict[str, float]:

@@ -1,5 +1,8 @@
 """Losses over packed examples: several examples in one row, each blind to the others.
 
+On study items cross-entropy; on what the frozen base said itself, forward KL to its most likely
+tokens (prompt distillation uses the same top 20), which keeps the rest of its mind in place.
+
 Packing wastes nothing on padding, and logits are computed only where there is a target: a full
 [tokens, vocabulary] tensor would cost more than a third of the step on a small model.
 """
@@ -13,11 +16,20 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
+class Teacher:
+    """What another model holds likely at each of N targets: its K best tokens."""
+
+    tokens: Tensor  # [N, K]
+    chances: Tensor  # [N, K], each row sums to one
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """Token ids; the loss falls on tokens[start:]."""
 
     tokens: tuple[int, ...]
     start: int  # at least 1: the first token has nothing before it to be predicted from
+    teacher: Teacher | None = None  # in place of the bare targets
     states: Tensor | None = None  # [tokens, width], in place of the tokens: see trunk.py
 
     def __len__(self) -> int:
@@ -36,6 +48,7 @@ class Packed:
     sources: Tensor  # [N], where the logits of each target are read
     targets: Tensor  # [N]
     lengths: list[int]  # targets of each example, in order
+    teachers: list[Teacher | None]  # of each example
     states: Tensor | None = None  # [1, T, width]
 
 
@@ -57,6 +70,7 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
         torch.tensor(sources, device=device),
         torch.tensor(targets, device=device),
         [len(example) - example.start for example in examples],
+        [example.teacher for example in examples],
         _joined([example.states for example in examples if example.states is not None]),
     )
 
@@ -78,9 +92,40 @@ def target_logits(network: nn.Module, batch: Packed) -> Tensor:
     return logits.float()
 
 
-def cross_entropy(network: nn.Module, batch: Packed) -> Tensor:
-    """Mean negative log-probability of the targets, in nats."""
-    return functional.cross_entropy(target_logits(network, batch), batch.targets)
+def study_loss(network: nn.Module, batch: Packed) -> Tensor:
+    """Mean over the targets, in nats: cross-entropy; where there is a teacher, cross-entropy to its
+    chances, which differs from the forward KL by a constant."""
+    logits = target_logits(network, batch)
+    if not any(batch.teachers):
+        return functional.cross_entropy(logits, batch.targets)
+    parts = zip(
+        torch.split(logits.log_softmax(-1), batch.lengths),
+        torch.split(batch.targets, batch.lengths),
+        batch.teachers,
+        strict=True,
+    )
+    losses = [_surprise(chosen, targets, teacher) for chosen, targets, teacher in parts]
+    return torch.stack(losses).sum() / len(batch.targets)
+
+
+def _surprise(logprobs: Tensor, targets: Tensor, teacher: Teacher | None) -> Tensor:
+    """Cross-entropy of one example, summed over its targets."""
+    if teacher is None:
+        return -logprobs.gather(-1, targets[:, None]).sum()
+    return -(teacher.chances * logprobs.gather(-1, teacher.tokens)).sum()
+
+
+@torch.no_grad()
+def teach(network: nn.Module, batch: Packed, count: int = 20) -> list[Teacher]:
+    """What the network holds likely at the targets of each example: its `count` best tokens."""
+    logits = target_logits(network, batch)
+    values, tokens = logits.topk(min(count, logits.shape[-1]))
+    parts = zip(
+        torch.split(tokens, batch.lengths),
+        torch.split(values.softmax(-1), batch.lengths),
+        strict=True,
+    )
+    return [Teacher(one.clone(), chances.clone()) for one, chances in parts]
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ import torch
 
 from agent import models
 from agent.executor import Report
-from agent.models import LanguageModel
 from memory.records import Progress
 
 
@@ -27,9 +26,7 @@ def merge(request: MergeRequest, report: Report) -> None:
     """
     report(Progress("merge", 0, 1))
     model = models.load(request.base, dtype=torch.float32)
-    network = models.attach(model, request.adapter)
-    merged = network.merge_and_unload(safe_merge=True)
-    models.check_finite(merged)
-    merged.to(models.preferred_dtype())
-    models.save(LanguageModel(merged, model.tokenizer), request.output)
+    merged = models.merged(model, request.adapter)
+    merged.network.to(models.preferred_dtype())  # type: ignore[arg-type]
+    models.save(merged, request.output)
     report(Progress("merge", 1, 1))

@@ -102,6 +102,13 @@ def attach(model: LanguageModel, adapter: Path, trainable: bool = False) -> Peft
     return network
 
 
+def merged(model: LanguageModel, adapter: Path) -> LanguageModel:
+    """The model with an adapter merged in, for good. Raises TrainingDiverged if not finite."""
+    network = attach(model, adapter).merge_and_unload(safe_merge=True)
+    check_finite(network)
+    return LanguageModel(network, model.tokenizer)
+
+
 def adapt(model: LanguageModel, config: LoraConfig) -> PeftModel:
     """The model with a fresh, trainable adapter that changes nothing yet."""
     with _peft_quiet():

@@ -42,7 +42,7 @@ class TrainSettings:
     weight_decay: float = 0.0
     clip: float = 1.0
     replay_share: float = 0.3  # replayed items per new item
-    general_share: float = 0.1  # general items per new item
+    general_share: float = 0.1  # general questions per new item, answered by the base
     threads: int = 0  # 0: one per core
 
 
@@ -52,8 +52,8 @@ class GateSettings:
 
     min_learned: float = 0.3  # share of the new probes that must be right afterwards
     max_lost: float = 0.1  # share of old probes, right before, that may be wrong afterwards
-    max_lost_general: float = 0.15  # the same for general probes
-    slack: int = 1  # flips that never count: one probe is noise
+    slack: int = 1  # old probes that may always be lost: one is noise
+    false_rejects: float = 0.1  # rate at which chance alone may reject on the general probes
     neighbours: int = 20  # old probes asked because they lie near the new documents
     due: int = 20  # old probes asked because their review is due
 

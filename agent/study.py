@@ -1,4 +1,8 @@
-"""Batch -> study plan: runs the policies with the practised base model. Works in the child."""
+"""Batch -> study plan: runs the policies with the practised base model. Works in the child.
+
+The practised base is the base with its study adapter, for this stage alone: the skill to study
+costs general knowledge (CHANGELOG.md), and what is served and trained does not need it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +23,7 @@ class StudyRequest:
     """What to study, and with which policies."""
 
     base: Path
+    study_adapter: Path | None  # None: the base studies as it is
     chunks: tuple[Chunk, ...]
     pipeline: tuple[str, ...]
     probes_per_chunk: int
@@ -27,13 +32,18 @@ class StudyRequest:
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
     """Let each policy propose, then let each of them judge what all have proposed."""
-    tools = ModelTools(models.load(request.base), report)
+    tools = ModelTools(_practised(request), report)
     policies = [load(name) for name in request.pipeline]
     chunks, seed = request.chunks, request.seed
     candidates = [one for policy in policies for one in policy.propose(chunks, tools, seed)]
     scores = [policy.score(candidates, tools, seed) for policy in policies]
     trusted = _trusted(candidates, scores)
     return select(chunks, trusted, request.probes_per_chunk, seed)
+
+
+def _practised(request: StudyRequest) -> LanguageModel:
+    model = models.load(request.base)
+    return models.merged(model, request.study_adapter) if request.study_adapter else model
 
 
 class ModelTools:

@@ -19,8 +19,9 @@ from transformers import get_linear_schedule_with_warmup
 
 from agent import models
 from agent.executor import Report
-from agent.losses import Example, batches, cross_entropy, pack, target_scores
+from agent.losses import Example, batches, pack, study_loss, target_scores
 from agent.models import LanguageModel, question_tokens
+from agent.rehearsal import recall
 from agent.settings import TrainSettings
 from agent.trunk import Trunk
 from memory.errors import TrainingDiverged
@@ -36,10 +37,11 @@ class TrainRequest:
     base: Path
     parent: Path | None  # adapter to go on from
     output: Path  # an empty directory for the new adapter
-    items: tuple[StudyItem, ...]  # new and rehearsed alike
+    items: tuple[StudyItem, ...]  # new and replayed alike
     held_out: tuple[Probe, ...]  # decide when to stop; never trained on
     settings: TrainSettings
     seed: int
+    general: tuple[str, ...] = ()  # questions that the base answers, to stay what it was
     saved_as: torch.dtype = torch.float32
 
 
@@ -56,7 +58,8 @@ def train(request: TrainRequest, report: Report) -> Trained:
     model = models.load(request.base)
     network = adapted(model, request.parent, request.settings)
     examples = [encode(model, item.prompt, item.answer) for item in request.items]
-    held_out = [encode(model, probe.question, probe.answer) for probe in request.held_out]
+    examples += recall(model, network, request.general)
+    held_out = [encode(model, probe.question, probe.statement) for probe in request.held_out]
     trunk = Trunk(network)
     examples, held_out = trunk.remember(examples), trunk.remember(held_out)
     with trunk.cut_off():
@@ -192,7 +195,7 @@ def _epoch(
     device = next(network.parameters()).device
     losses = []
     for batch in _shuffled(examples, settings.batch_tokens, chance):
-        loss = cross_entropy(network, pack(batch, device))
+        loss = study_loss(network, pack(batch, device))
         optimiser.step(loss)
         losses.append(loss.item())
         total = max(optimiser.planned, optimiser.steps)  # each order is cut into batches anew

@@ -7,6 +7,7 @@ layers, or scales its embeddings) is trained whole.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,8 +50,7 @@ class Trunk:
             packed = pack(batch, self._network.device)
             states = torch.split(self._activations(packed), [len(example) for example in batch])
             result += [
-                Example(one.tokens, one.start, state.clone())
-                for one, state in zip(batch, states, strict=True)
+                replace(one, states=state.clone()) for one, state in zip(batch, states, strict=True)
             ]
         return result
 

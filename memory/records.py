@@ -84,10 +84,10 @@ class Chunk:
 class StudyItem:
     """One training example. Loss falls on the answer; an empty prompt makes it plain text."""
 
-    chunk_id: int | None  # None for general items
-    kind: str  # qa | form | keywords | text | general
+    chunk_id: int | None  # None: about no document
+    kind: str  # qa | keywords | text
     prompt: str
-    answer: str
+    answer: str  # the sentence that says it, as the document does
     policy: str  # the policy that wrote it
     id: int = 0
 
@@ -99,7 +99,8 @@ class Probe:
     chunk_id: int | None  # None for general probes
     kind: str  # paraphrase | general
     question: str
-    answer: str
+    answer: str  # what a right answer must hold
+    statement: str  # what a model that learned it says: a sentence with the answer
     id: int = 0
 
 
@@ -110,7 +111,7 @@ class ProbeResult:
     probe_id: int
     correct: bool
     answer: str  # what the model said
-    logprob: float  # mean log-probability of the right answer's tokens, nats per token
+    logprob: float  # mean log-probability of the statement's tokens, nats per token
 
 
 class Phase(StrEnum):

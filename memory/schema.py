@@ -104,6 +104,7 @@ CREATE TABLE probes (
     kind TEXT NOT NULL,
     question TEXT NOT NULL,
     answer TEXT NOT NULL,
+    statement TEXT NOT NULL,
     retired INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX probes_by_chunk ON probes (chunk_id);

@@ -21,23 +21,17 @@ _ANSWER_TOKENS = 10
 _AGREED = 0.6
 _WARMTH = 0.7  # temperature of the second phrasing
 _TWICE = 2  # facts of a chunk that get one: it may become a probe
-_HASTY = 2  # keyword forms of each fact
+_HASTY = 2  # keyword questions of each fact
 _LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A span of a sentence of a chunk, with the little text that is needed to understand it."""
+    """A span of a sentence of a chunk."""
 
     chunk: Chunk
-    sentence: str
-    passage: str  # the sentence; after the one before it, if it leans on that
+    passage: str  # the sentence, with what is needed to understand it
     span: Span
-
-    @property
-    def topic(self) -> str:
-        """The innermost heading."""
-        return self.chunk.title.split(" > ")[-1]
 
     def asked(self, kind: str, question: str) -> Candidate:
         return Candidate(self.chunk, self.passage, kind, question, self.span.text, "al")
@@ -48,7 +42,7 @@ class AutonomousLearning(Policy):
     role = "writes questions about every span and keeps those that it can answer from the text"
 
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
-        """A written question for each fact, two for some, and the forms that need no writer."""
+        """A written question for each fact, two for some, and what people type in haste."""
         known = [fact for chunk in chunks for fact in facts(chunk)]
         written = [
             *_write(known, tools, 0.0, seed),
@@ -76,16 +70,29 @@ def facts(chunk: Chunk) -> Iterator[Fact]:
     """Every span of every sentence of a chunk."""
     found = sentences(chunk.text)
     for before, sentence in zip(["", *found], found, strict=False):
-        passage = f"{before} {sentence}".strip() if _LEANS.match(sentence) else sentence
+        passage = _understandable(chunk, before, sentence)
         for span in spans(sentence):
-            yield Fact(chunk, sentence, passage, span)
+            yield Fact(chunk, passage, span)
+
+
+def _understandable(chunk: Chunk, before: str, sentence: str) -> str:
+    """The sentence; if it leans on what it does not name, after the one before, or the heading."""
+    if not _LEANS.match(sentence):
+        return sentence
+    if before and not _LEANS.match(before):
+        return f"{before} {sentence}"
+    return f"{_topic(chunk)}: {sentence}"
+
+
+def _topic(chunk: Chunk) -> str:
+    """The innermost heading."""
+    return chunk.title.split(" > ")[-1]
 
 
 def _by_rule(fact: Fact, chance: random.Random) -> Iterator[Candidate]:
-    """The forms that need no writer: the sentence as a question, and what people type in haste."""
-    yield fact.asked("form", forms.question(fact.sentence, fact.span))
+    """What needs no writer."""
     for _ in range(_HASTY):
-        hasty = forms.keywords(fact.topic, fact.passage, fact.span, chance)
+        hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
         yield fact.asked("keywords", hasty)
 
 

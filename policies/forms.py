@@ -1,6 +1,6 @@
-"""Question forms made from a sentence by rule: grounded by construction, for any model.
+"""What people type in haste, made from a sentence by rule: grounded by construction, for any model.
 
-They carry the study of a model that cannot write questions, and add coverage to one that can.
+It carries the study of a model that cannot write questions, and adds coverage to one that can.
 """
 
 import random
@@ -20,13 +20,6 @@ _ASKING = {
     Kind.NAME: "what",
     Kind.ENDING: "what",
 }
-
-
-def question(sentence: str, span: Span) -> str:
-    """The sentence with a question word in place of the span: The tank holds how many litres?"""
-    asked = sentence[: span.start] + _asking(span) + sentence[span.end :]
-    asked = asked.rstrip(" .;:!") + "?"
-    return asked[0].upper() + asked[1:]
 
 
 def keywords(topic: str, passage: str, span: Span, chance: random.Random) -> str:

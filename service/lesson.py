@@ -78,13 +78,13 @@ def practise(
     show: Callable[[Progress], None],
 ) -> Mapping[str, float]:
     """Teach a model to study; lessons are writers, readers and seed. Returns the figures."""
-    from agent.catalog import published
+    from agent.catalog import resolve
     from agent.executor import LocalExecutor
     from agent.practice import PracticeRequest
     from agent.practice import practise as job
 
     output.mkdir(parents=True)
-    request = PracticeRequest(published(config.model, config.cache), data, output, *lessons)
+    request = PracticeRequest(resolve(config.model, config.cache), data, output, *lessons)
     with LocalExecutor(config.train.threads) as executor:
         return executor.run(job, request, show).figures
 

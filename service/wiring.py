@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # these load torch, or much else
     from agent.intake import Intake, ScanReport
 
 
+_NOTE = "model.json"  # in the state directory: the model that it belongs to
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """An open state directory."""
@@ -98,6 +101,7 @@ def open_intake(config: Config, docs: Path, state: State) -> "Intake":
 
 def open_cycle(config: Config, state: State, base: Path) -> "Cycle":
     """The pipeline with its embedder; takes seconds."""
+    from agent import catalog
     from agent.cycle import Cycle
     from agent.executor import LocalExecutor
     from agent.models import Embedder
@@ -111,6 +115,7 @@ def open_cycle(config: Config, state: State, base: Path) -> "Cycle":
         executor=LocalExecutor(config.train.threads),
         settings=config.pipeline,
         base=base,
+        study_adapter=catalog.study_adapter(_model_name(config)),
     )
 
 
@@ -122,21 +127,26 @@ def base_model(config: Config, keep: bool = False) -> Path:
     """
     from agent import catalog
 
-    note = config.state / "model.json"
-    begun = str(json.loads(note.read_text())["model"]) if note.exists() else None
-    given = Path(config.model).expanduser()
-    name = str(given.resolve()) if given.exists() else config.model
-    if begun and begun != name:
-        if "model" in config.model_fields_set:
-            raise BadConfig(
-                f"{config.state} was begun with the model {begun}; "
-                f"use that one, or another state directory for {name}"
-            )
-        name = begun
+    name = _model_name(config)
     path = catalog.resolve(name, config.cache)
-    if keep and not begun:
+    note = config.state / _NOTE
+    if keep and not note.exists():
         publish_bytes(json.dumps({"model": name}).encode(), note)
     return path
+
+
+def _model_name(config: Config) -> str:
+    """The model that the state directory was begun with, else the one of the configuration."""
+    note = config.state / _NOTE
+    given = Path(config.model).expanduser()
+    name = str(given.resolve()) if given.exists() else config.model
+    begun = str(json.loads(note.read_text())["model"]) if note.exists() else name
+    if begun != name and "model" in config.model_fields_set:
+        raise BadConfig(
+            f"{config.state} was begun with the model {begun}; "
+            f"use that one, or another state directory for {name}"
+        )
+    return begun
 
 
 def open_engine(config: Config, base: Path) -> Engine:

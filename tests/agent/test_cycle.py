@@ -57,7 +57,9 @@ class Scripted:
 
     def StudyRequest(self, request: StudyRequest) -> StudyPlan:
         items = tuple(StudyItem(c.id, "qa", f"study {c.text}", "42", "al") for c in request.chunks)
-        probes = tuple(Probe(c.id, "direct", f"asked about {c.id}", "42") for c in request.chunks)
+        probes = tuple(
+            Probe(c.id, "direct", f"asked about {c.id}", "42", "It is 42.") for c in request.chunks
+        )
         return StudyPlan(items, probes)
 
     def TrainRequest(self, request: TrainRequest) -> Trained:
@@ -222,7 +224,8 @@ def test_probes_that_the_study_set_gives_away_are_dropped(store: Store, state: P
             chunk = request.chunks[0].id
             items = (StudyItem(chunk, "qa", "Which port is it?", "42", "al"),)
             leaks = ("which port, is it", "it is which port?", "Where does the ferry land?")
-            return StudyPlan(items, tuple(Probe(chunk, "direct", leak, "42") for leak in leaks))
+            probes = tuple(Probe(chunk, "direct", leak, "42", "It is 42.") for leak in leaks)
+            return StudyPlan(items, probes)
 
     add(store, "a.md")
     (batch,) = cycle_for(store, state, Leaky()).run_pending(quiet)
@@ -244,7 +247,7 @@ def test_a_real_tiny_model_goes_through_every_stage(
 ) -> None:
     add(store, "a.md", "The server Tarrick listens on port 9362.")
     settings = PipelineSettings(
-        train=TrainSettings(rank=4, epochs=2), gate=GateSettings(min_learned=0, max_lost_general=1)
+        train=TrainSettings(rank=4, epochs=2), gate=GateSettings(min_learned=0, false_rejects=0)
     )
     cycle = cycle_for(store, state, InlineExecutor(), settings)
     cycle._base = tiny_path

@@ -39,7 +39,10 @@ def test_asking_grades_what_the_model_says(tiny: LanguageModel) -> None:
     question = "Where is it?"
     asked = Asked(tuple(question_tokens(tiny.tokenizer, question)), 4)
     said = generate(tiny, tiny.network, [asked])[0]
-    probes = [Probe(1, "direct", question, said, id=1), Probe(1, "direct", question, "nowhere", 2)]
+    probes = [
+        Probe(1, "direct", question, said, said, id=1),
+        Probe(1, "direct", question, "nowhere", "It is nowhere", id=2),
+    ]
     right, wrong = ask(tiny, tiny.network, probes)
     assert (right.probe_id, right.correct) == (1, True)
     assert (wrong.probe_id, wrong.correct) == (2, False)

@@ -1,3 +1,4 @@
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -6,7 +7,7 @@ from agent.gate import Sitting, judge, sitting
 from agent.settings import GateSettings
 from memory.records import ProbeResult
 
-SETTINGS = GateSettings(min_learned=0.5, max_lost=0.1, max_lost_general=0.1, slack=1)
+SETTINGS = GateSettings(min_learned=0.5, max_lost=0.1, slack=1, false_rejects=0.1)
 NOTHING = Sitting({}, {})
 
 
@@ -42,10 +43,26 @@ def test_flips_count_even_if_the_average_rises() -> None:
     assert not judge(group([False], [True]), old, NOTHING, SETTINGS).accepted
 
 
-def test_general_probes_have_their_own_limit() -> None:
-    general = group([True] * 20, [True] * 17 + [False] * 3)
+def test_general_probes_that_flip_one_way_are_harm() -> None:
+    general = group([True] * 20, [True] * 16 + [False] * 4)
     verdict = judge(group([False], [True]), NOTHING, general, SETTINGS)
-    assert verdict.reasons == ("3 of 20 general probes were lost, 2 may be",)
+    assert verdict.reasons == ("4 general probes were lost and 0 won: no chance, at odds of 6.2%",)
+
+
+def test_general_probes_that_flip_both_ways_are_noise() -> None:
+    general = group([True] * 4 + [False] * 4, [False] * 4 + [True] * 3 + [False])
+    assert judge(group([False], [True]), NOTHING, general, SETTINGS).accepted
+
+
+def test_chance_alone_rejects_no_more_often_than_was_asked_for() -> None:
+    """A model that flips a fifth of the general probes either way, two thousand times."""
+    draw = random.Random(1)
+    rejected = 0
+    for _ in range(2000):
+        before = [draw.random() < 0.5 for _ in range(24)]
+        after = [right ^ (draw.random() < 0.2) for right in before]
+        rejected += not judge(NOTHING, NOTHING, group(before, after), SETTINGS).accepted
+    assert 0.01 < rejected / 2000 <= SETTINGS.false_rejects
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf")])

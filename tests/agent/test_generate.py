@@ -23,6 +23,29 @@ def test_a_batch_answers_as_each_prompt_alone(tiny: LanguageModel) -> None:
     assert generate(tiny, tiny.network, prompts) == [plain(tiny, one) for one in prompts]
 
 
+def test_prompts_that_begin_alike_answer_as_each_alone(tiny: LanguageModel) -> None:
+    passages = [tuple(range(5, 45)), tuple(range(60, 95))]
+    prompts = [
+        Asked((*passage, *range(100, 100 + n)), 6) for n in (1, 9, 4) for passage in passages
+    ]
+    assert generate(tiny, tiny.network, prompts) == [plain(tiny, one) for one in prompts]
+
+
+def test_what_prompts_share_is_read_once(tiny: LanguageModel) -> None:
+    passage = tuple(range(5, 105))
+    read: list[int] = []
+
+    def count(module: object, inputs: object, keywords: dict[str, torch.Tensor]) -> None:
+        read.append(keywords["input_ids"].numel())
+
+    hook = tiny.network.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        generate(tiny, tiny.network, [Asked((*passage, n, 7), 2) for n in range(110, 120)])
+    finally:
+        hook.remove()
+    assert read[0] == len(passage) and sum(read) < 2 * len(passage)
+
+
 def test_sampling_follows_the_seed(tiny: LanguageModel) -> None:
     prompts = [Asked((5, 6, 7), 12)] * 2
     first = generate(tiny, tiny.network, prompts, temperature=1.0, seed=3)

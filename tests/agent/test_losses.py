@@ -1,8 +1,19 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
-from agent.losses import Example, batches, cross_entropy, pack, target_logits, target_scores
+from agent.losses import (
+    Example,
+    Teacher,
+    batches,
+    pack,
+    study_loss,
+    target_logits,
+    target_scores,
+    teach,
+)
 from agent.models import LanguageModel
 
 EXAMPLES = [
@@ -28,7 +39,7 @@ def test_packed_examples_do_not_see_each_other(tiny: LanguageModel) -> None:
 
 def test_the_loss_and_its_gradient_equal_the_plain_ones(tiny: LanguageModel) -> None:
     weight = next(tiny.network.parameters())
-    packed = cross_entropy(tiny.network, pack(EXAMPLES, CPU))
+    packed = study_loss(tiny.network, pack(EXAMPLES, CPU))
     (packed_gradient,) = torch.autograd.grad(packed, weight)
     logits = torch.cat([alone(tiny, example) for example in EXAMPLES])
     targets = torch.tensor([t for example in EXAMPLES for t in example.tokens[example.start :]])
@@ -36,6 +47,28 @@ def test_the_loss_and_its_gradient_equal_the_plain_ones(tiny: LanguageModel) -> 
     (plain_gradient,) = torch.autograd.grad(plain, weight)
     assert packed.item() == pytest.approx(plain.item(), abs=1e-5)
     assert torch.allclose(packed_gradient, plain_gradient, atol=1e-5)
+
+
+def test_a_teacher_takes_the_place_of_the_bare_targets(tiny: LanguageModel) -> None:
+    taught, plain = EXAMPLES[0], EXAMPLES[1]
+    chances = torch.tensor([[0.75, 0.25], [0.5, 0.5]])
+    teacher = Teacher(torch.tensor([[3, 4], [7, 9]]), chances)
+    loss = study_loss(tiny.network, pack([replace(taught, teacher=teacher), plain], CPU))
+    first = alone(tiny, taught).log_softmax(-1).gather(-1, teacher.tokens)
+    targets = torch.tensor(plain.tokens[plain.start :])
+    second = functional.cross_entropy(alone(tiny, plain), targets, reduction="sum")
+    assert loss.item() == pytest.approx(((second - (chances * first).sum()) / 4).item(), abs=1e-5)
+
+
+def test_a_network_is_its_own_best_pupil(tiny: LanguageModel) -> None:
+    """Where the whole vocabulary is taught, the loss is the entropy and its gradient is nothing."""
+    (teacher,) = teach(tiny.network, pack(EXAMPLES[:1], CPU), count=1000)
+    example = replace(EXAMPLES[0], teacher=teacher)
+    (gradient,) = torch.autograd.grad(
+        study_loss(tiny.network, pack([example], CPU)), [tiny.network.lm_head.weight]
+    )
+    assert gradient.abs().max() < 1e-5
+    assert torch.allclose(teacher.chances.sum(-1), torch.ones(2))
 
 
 def test_scores_say_what_greedy_decoding_would(tiny: LanguageModel) -> None:

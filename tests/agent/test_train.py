@@ -59,7 +59,7 @@ def test_a_child_adapter_goes_on_from_its_parent(tiny_path: Path, tmp_path: Path
 
 
 def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_path: Path) -> None:
-    unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom in Malmo", id=1),)
+    unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom", "Ms Astrom signs in Malmo", id=1),)
     trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)
     assert trained.figures["epochs"] < SETTINGS.epochs
 
@@ -77,7 +77,7 @@ def test_a_loss_that_is_not_a_number_is_noticed_at_once(
     def poisoned(network: torch.nn.Module, batch: Packed) -> torch.Tensor:
         return next(w for w in network.parameters() if w.requires_grad).sum() * float("nan")
 
-    monkeypatch.setattr("agent.train.cross_entropy", poisoned)
+    monkeypatch.setattr("agent.train.study_loss", poisoned)
     with pytest.raises(TrainingDiverged, match="step 0"):
         train(request_for(tiny_path, tmp_path / "new"), quiet)
 

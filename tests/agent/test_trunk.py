@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 
 from agent import models
-from agent.losses import Example, cross_entropy, pack
+from agent.losses import Example, pack, study_loss
 from agent.settings import TrainSettings
 from agent.train import adapted
 from agent.trunk import Trunk
@@ -28,7 +28,7 @@ def network(tiny_path: Path) -> PeftModel:
 
 
 def gradients(network: PeftModel, examples: list[Example]) -> tuple[float, list[torch.Tensor]]:
-    loss = cross_entropy(network, pack(examples, CPU))
+    loss = study_loss(network, pack(examples, CPU))
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     return loss.item(), list(torch.autograd.grad(loss, weights))
 

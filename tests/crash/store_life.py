@@ -34,7 +34,7 @@ def live(state: Path, failpoint: str = "") -> None:
     with StateLock(state), Store.open(state / "learnd.db") as store:
         artifacts = Artifacts(state)
         artifacts.empty_staging()
-        store.add_general([Probe(None, "general", "2 + 2?", "4")])
+        store.add_general([Probe(None, "general", "2 + 2?", "4", "4")])
         for edit in EDITS:
             for path, text in edit.items():
                 _take_in(store, path, text)
@@ -119,8 +119,9 @@ def _study(store: Store, batch: Batch) -> None:
     for document_id in batch.document_ids:
         document = store.document(document_id)
         for chunk in store.save_chunks(document_id, [(document.title, document.text)]):
-            items.append(StudyItem(chunk.id, "text", "", document.text, "al"))
-            probes.append(Probe(chunk.id, "direct", f"what says {chunk.title}?", document.text))
+            text = document.text
+            items.append(StudyItem(chunk.id, "text", "", text, "al"))
+            probes.append(Probe(chunk.id, "direct", f"what says {chunk.title}?", text, text))
     store.save_study(batch, items, probes)
 
 

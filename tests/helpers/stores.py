@@ -48,7 +48,8 @@ def study(store: Store, batch: Batch, per_chunk: int = 2) -> Batch:
             for number in range(per_chunk):
                 question = f"{document.path} v{document.version} question {number}"
                 items.append(StudyItem(chunk.id, "qa", question, document.text, "al"))
-                probes.append(Probe(chunk.id, "direct", f"probe: {question}", document.text))
+                text = document.text
+                probes.append(Probe(chunk.id, "direct", f"probe: {question}", text, text))
     return store.save_study(batch, items, probes)
 
 

@@ -41,7 +41,10 @@ def test_rejected_items_are_kept_but_not_live(store: Store) -> None:
 
 
 def test_general_probes_are_added_once(store: Store) -> None:
-    general = [Probe(None, "general", "2 + 2?", "4"), Probe(None, "general", "3 + 3?", "6")]
+    general = [
+        Probe(None, "general", "2 + 2?", "4", "4"),
+        Probe(None, "general", "3 + 3?", "6", "6"),
+    ]
     store.add_general(general[:1])
     store.add_general(general)
     store.add_general(general)

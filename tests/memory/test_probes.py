@@ -16,7 +16,9 @@ from tests.helpers.embedding import DIMENSION, CountingEmbedder, embed
 from tests.helpers.stores import YES, adapter_for, add, learn, start, study
 
 PROBES = [
-    Probe(1, "direct", f"which port has service{number} in hall{number % 7}?", "80", id=number + 10)
+    Probe(
+        1, "direct", f"which port has service{number} in hall{number % 7}?", "80", "80", number + 10
+    )
     for number in range(50)
 ]
 
@@ -113,7 +115,7 @@ def test_a_damaged_index_is_rebuilt(state: Path, damage: Callable[[Path], None])
     assert embedder.texts == 0  # healed on disk too
 
 
-@pytest.mark.parametrize("probes", [PROBES[1:], [Probe(1, "direct", "?", "", 10), *PROBES[1:]]])
+@pytest.mark.parametrize("probes", [PROBES[1:], [Probe(1, "direct", "?", "", "", 10), *PROBES[1:]]])
 def test_an_index_out_of_step_is_rebuilt(state: Path, probes: list[Probe]) -> None:
     index_in(state).refresh(PROBES)
     embedder = CountingEmbedder()
@@ -124,7 +126,7 @@ def test_an_index_out_of_step_is_rebuilt(state: Path, probes: list[Probe]) -> No
 def test_a_changed_question_is_embedded_again(state: Path) -> None:
     index = index_in(state)
     index.refresh(PROBES)
-    index.refresh([Probe(1, "direct", "zebra crossing", "", PROBES[0].id), *PROBES[1:]])
+    index.refresh([Probe(1, "direct", "zebra crossing", "", "", PROBES[0].id), *PROBES[1:]])
     assert index.nearest(["zebra crossing"], 1)[0][0][0] == PROBES[0].id
 
 
@@ -154,7 +156,7 @@ def test_due_rests_longer_after_every_success() -> None:
 
 def test_never_asked_comes_first_and_general_probes_have_no_turn() -> None:
     store = memory_store()
-    store.add_general([Probe(None, "general", "2 + 2?", "4")])
+    store.add_general([Probe(None, "general", "2 + 2?", "4", "4")])
     batch = study(store, start(store, add(store, "a.md")))
     batch = store.save_training(batch, adapter_for(store, batch))
     batch = store.save_verdict(store.save_examination(batch, [], []), YES)

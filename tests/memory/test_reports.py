@@ -9,7 +9,7 @@ from tests.helpers.stores import add, learn, stamp_of
 
 def test_rows_and_counts() -> None:
     store = memory_store(now=lambda: datetime(2026, 1, 2, tzinfo=UTC))
-    store.add_general([Probe(None, "general", "2 + 2?", "4")])
+    store.add_general([Probe(None, "general", "2 + 2?", "4", "4")])
     learn(store, add(store, "b.md"))
     learn(store, add(store, "c.md"), correct=False)
     add(store, "a.md", "one")

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -24,21 +25,24 @@ class Scripted:
         return next((value for key, value in self.script.items() if key in prompt), "")
 
 
-def test_a_fact_carries_the_sentence_before_it() -> None:
-    (fact,) = (fact for fact in facts(CHUNK) if fact.span.text == "9362")
-    assert fact.passage == "There is one server. It listens on port 9362."
+@pytest.mark.parametrize(
+    ("text", "passage"),
+    [
+        ("One server. Tarrick listens on port 9362.", "Tarrick listens on port 9362."),
+        ("Tarrick hums. It listens on port 9362.", "Tarrick hums. It listens on port 9362."),
+        ("It hums. It listens on port 9362.", "Servers: It listens on port 9362."),
+    ],
+)
+def test_a_fact_carries_what_is_needed_to_understand_it(text: str, passage: str) -> None:
+    (fact,) = (one for one in facts(replace(CHUNK, text=text)) if one.span.text == "9362")
+    assert fact.passage == passage
 
 
-def test_written_questions_come_beside_the_forms() -> None:
+def test_written_questions_come_beside_hasty_ones() -> None:
     tools = Scripted(Write_a_question="On which port does the server listen?")
     candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
     kinds = [one.kind for one in candidates if one.answer == "9362"]
-    assert sorted(kinds) == [
-        "form",
-        "keywords",
-        "keywords",
-        "qa",
-    ]  # the same question twice counts once
+    assert sorted(kinds) == ["keywords", "keywords", "qa"]  # the same question twice counts once
     assert all(one.answer in one.evidence for one in candidates)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from memory.records import Chunk
 from policies.base import Candidate
 from policies.selection import select, words
@@ -12,20 +14,16 @@ def candidate(kind: str, question: str, answer: str = "9362") -> Candidate:
 PHRASINGS = [
     candidate("qa", "Which port?"),
     candidate("qa", "On what port does it listen?"),
-    candidate("form", "It listens on port what number?"),
     candidate("keywords", "listens port, what number?"),
+    candidate("keywords", "what number: port listens?"),
 ]
 
 
 def test_one_phrasing_examines_and_the_others_teach() -> None:
     plan = select([CHUNK], PHRASINGS, 4, seed=1)
     assert [probe.question for probe in plan.probes] == ["On what port does it listen?"]
-    taught = [item.prompt for item in plan.items if item.kind != "text"]
-    assert taught == [
-        "Which port?",
-        "It listens on port what number?",
-        "listens port, what number?",
-    ]
+    taught = [item.prompt for item in plan.items]
+    assert taught == ["Which port?", "listens port, what number?"]  # the same words count once
     assert not {words(one) for one in taught} & {words(p.question) for p in plan.probes}
 
 
@@ -36,11 +34,18 @@ def test_a_fact_with_one_phrasing_is_taught_not_asked() -> None:
 
 def test_a_fact_that_nobody_phrased_keeps_what_rules_make() -> None:
     plan = select([CHUNK], PHRASINGS[2:], 4, seed=1)
-    assert [item.kind for item in plan.items] == ["form", "keywords", "text"]
+    assert [item.kind for item in plan.items] == ["keywords"]
 
 
-def test_a_question_with_two_answers_is_dropped() -> None:
-    doubtful = [candidate("qa", "Which port?"), candidate("qa", "which port", "9481")]
+def test_an_item_answers_with_the_sentence_and_a_probe_looks_for_the_fact() -> None:
+    plan = select([CHUNK], PHRASINGS, 4, seed=1)
+    assert {item.answer for item in plan.items} == {CHUNK.text}
+    assert [(probe.answer, probe.statement) for probe in plan.probes] == [("9362", CHUNK.text)]
+
+
+def test_a_question_that_leads_to_two_sentences_is_dropped() -> None:
+    other = replace(candidate("qa", "which port"), evidence="Another listens on port 9481.")
+    doubtful = [candidate("qa", "Which port?"), other]
     plan = select([CHUNK], doubtful, 4, seed=1)
     assert [item.kind for item in plan.items] == ["text"]
 
@@ -52,8 +57,11 @@ def test_probes_are_limited_per_chunk() -> None:
     assert len(select([CHUNK], many, 2, seed=1).probes) == 2
 
 
-def test_the_sentences_are_studied_too() -> None:
-    plan = select([CHUNK], [], 4, seed=1)
+def test_a_sentence_that_no_question_leads_to_is_studied_as_it_stands() -> None:
+    text = f"{CHUNK.text} Nobody knows why."
+    chunk = replace(CHUNK, text=text)
+    plan = select([chunk], [replace(PHRASINGS[0], chunk=chunk)], 4, seed=1)
     assert [(item.prompt, item.answer) for item in plan.items] == [
-        ("", "Servers: It listens on port 9362.")
+        ("Which port?", CHUNK.text),
+        ("", "Servers: Nobody knows why."),
     ]
