@@ -199,8 +199,10 @@ class Cycle:
 
     def _general(self, batch: Batch) -> tuple[str, ...]:
         """Questions about what everybody knows, for the base to rehearse."""
-        share = self._settings.train.general_share * (1 + self._rejections(batch))
-        return general.prompts(round(share * len(self._store.items(batch.id))), _seed(batch))
+        settings = self._settings.train
+        share = settings.general_share * len(self._store.items(batch.id))
+        size = max(settings.general_least, share) * (1 + self._rejections(batch))
+        return general.prompts(round(size), _seed(batch))
 
     def _rejections(self, batch: Batch) -> int:
         """How often these documents were rejected: each time they get more rehearsal."""

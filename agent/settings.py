@@ -43,6 +43,7 @@ class TrainSettings:
     clip: float = 1.0
     replay_share: float = 0.3  # replayed items per new item
     general_share: float = 0.1  # general questions per new item, answered by the base
+    general_least: int = 24  # of them, beside the smallest batch: two steps already do harm
     threads: int = 0  # 0: one per core
 
 

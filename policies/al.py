@@ -20,7 +20,7 @@ _QUESTION_TOKENS = 22
 _ANSWER_TOKENS = 10
 _AGREED = 0.6
 _WARMTH = 0.7  # temperature of the second phrasing
-_TWICE = 2  # facts of a chunk that get one: it may become a probe
+_TWICE = 2  # facts of a chunk that get a second one: some of those become probes
 _HASTY = 2  # keyword questions of each fact
 _LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 

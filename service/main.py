@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+bench = typer.Typer(help="Measure learnd beside its rivals.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 Docs = Annotated[Path | None, typer.Argument(help="The folder; else `docs` of the configuration.")]
 StateOption = Annotated[Path | None, typer.Option("--state", help="State directory.")]
@@ -32,6 +34,7 @@ ModelOption = Annotated[
     str | None, typer.Option(help="Built-in name, directory, .gguf file or Hugging Face id.")
 ]
 NOTHING_LEARNED = 5
+ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
 
 
 def main() -> NoReturn:
@@ -215,6 +218,35 @@ def practice(
     with render.progress_bars() as show:
         figures = lesson.practise(settings, data, output, (writers, readers, seed), show)
     render.to_json(figures) if as_json else render.facts("study adapter", dict(figures))
+
+
+@bench.command()
+def absorb(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages, each learned alone.")] = 40,
+    seed: Annotated[int, typer.Option(help="Which passages and questions, and all chance.")] = 0,
+    methods: Annotated[str, typer.Option(help="What to compare.")] = ABSORBERS,
+    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Does it learn a passage? Beside training on the text, SEAL, retrieval and the passage."""
+    from service import render
+    from service.bench import absorb, outcome
+
+    settings = _config(config, model=model)
+    if json_file is not None and not json_file.parent.is_dir():
+        raise BadInput(f"{json_file.parent} is no directory to write the figures to")
+    chosen = tuple(method.strip() for method in methods.split(","))
+    options = absorb.Options(data, chosen, n, questions, seed)
+    with render.progress_bars() as show:
+        found = absorb.run(settings, options, show)
+    if json_file is not None:
+        outcome.save(found, json_file)
+    outcome.show(found)
 
 
 @app.command()

@@ -19,7 +19,12 @@ from service.lesson import Lesson
 
 def to_json(value: Any) -> None:
     """Print records, or anything made of them, as JSON."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Records, or anything made of them, as JSON."""
+    return json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n"
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

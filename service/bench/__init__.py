@@ -1,0 +1,1 @@
+"""`learnd bench`: it and its rivals on the same model, data and machine, in one run."""

@@ -1,0 +1,176 @@
+"""`learnd bench absorb`: does it learn a passage? Rivals on the same model, data and machine.
+
+Each passage is learned alone, from the base, and asked closed book:
+
+base    the model as published; nothing is learned
+raw     an adapter trained on the passage as it stands
+seal    SEAL's recipe (Zweiger et al. 2025): the passage and implications that the model wrote
+learnd  the configured study pipeline and training
+
+Or it is read, open book, by the practised base: `rag1` and `rag3` get the nearest passages (MiniLM)
+into the prompt, `gold` the right one.
+
+Closed-book answers are sentences, so the practised base reads a short answer out of each: `em` and
+`f1` are of that, `recall` of the sentence. The reading belongs to the measure, not to the method:
+its time and tokens are not counted, nor is the search of rag, which takes milliseconds.
+There is no `logprob` of the gold answer: a model that recites spreads its probability over a whole
+sentence, so that the figure would compare habits of speech rather than knowledge.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.executor import Executor, LocalExecutor
+from memory.errors import BadInput
+from memory.records import Progress
+from service.bench import rivals, scoring
+from service.bench.outcome import Outcome, Row, machine
+from service.bench.rivals import Answered, Bench, Embed, Tick
+from service.config import Config
+
+if TYPE_CHECKING:  # these load torch
+    from agent.practice import Passage
+    from agent.trial import Replies
+
+Show = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to measure. Raises BadInput for an unknown method."""
+
+    data: Path
+    methods: tuple[str, ...]
+    n: int = 40  # passages
+    questions: int = 5  # of a passage, at most
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = [method for method in self.methods if method not in rivals.METHODS]
+        if unknown:
+            names = ", ".join(map(repr, unknown))
+            raise BadInput(f"no method {names}; known: {', '.join(rivals.METHODS)}")
+
+
+def run(config: Config, options: Options, show: Show) -> Outcome:
+    """Measure in a child process. Raises BadInput."""
+    from agent.models import Embedder
+
+    with LocalExecutor(config.train.threads) as executor:
+        return absorb(config, options, executor, Embedder(config.embedder), show)
+
+
+def absorb(
+    config: Config,
+    options: Options,
+    executor: Executor,
+    embed: Embed,
+    show: Show,
+) -> Outcome:
+    """One row a method, in the order given. Raises BadInput for unusable data."""
+    from agent import catalog
+    from agent.practice import read_passages
+
+    passages = draw(read_passages(options.data), options)
+    base, adapter = catalog.resolve(config.model, config.cache), catalog.study_adapter(config.model)
+    bench = Bench(executor, embed, config, base, adapter, passages, options.seed)
+    bench.read((), lambda done: None)  # starts the child, whose start belongs to no method
+    total = len(options.methods) * len(passages)
+    rows = []
+    for number, method in enumerate(options.methods):
+        tick = _ticking(show, method, number * len(passages), total)
+        tick(0)
+        rows.append(_row(bench, method, rivals.answers(bench, method, tick)))
+    return Outcome("absorb", _settings(config, options), machine(), tuple(rows), ratios(rows))
+
+
+def draw(passages: Sequence["Passage"], options: Options) -> tuple["Passage", ...]:
+    """Passages with questions, one of each title in turn; the order follows the seed.
+
+    Raises BadInput if there are none.
+    """
+    chance = random.Random(options.seed)
+    piles: defaultdict[str, list[Passage]] = defaultdict(list)
+    for passage in passages:
+        if passage.questions:
+            piles[passage.title].append(passage)
+    shuffled = [chance.sample(pile, len(pile)) for pile in piles.values()]
+    turns = zip_longest(*chance.sample(shuffled, len(shuffled)))
+    drawn = [passage for turn in turns for passage in turn if passage][: options.n]
+    if not drawn:
+        raise BadInput(f"{options.data} holds no passage with questions")
+    return tuple(_trimmed(passage, options.questions, chance) for passage in drawn)
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, float | None]:
+    """How learnd stands to its rivals, by F1."""
+    f1 = {row["method"]: row["f1"] for row in rows}
+
+    def gain(method: str) -> float | None:
+        return f1[method] - f1["base"] if {method, "base"} <= f1.keys() else None
+
+    learnd = f1.get("learnd")
+    return {
+        "learnd_gain_over_seal_gain": _ratio(gain("learnd"), gain("seal")),
+        "learnd_over_gold": _ratio(learnd, f1.get("gold")),
+        "learnd_over_rag1": _ratio(learnd, f1.get("rag1")),
+    }
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None or other <= 0 else one / other
+
+
+def _ticking(show: Show, method: str, before: int, total: int) -> Tick:
+    return lambda done: show(Progress("bench", before + done, total, method))
+
+
+def _trimmed(passage: "Passage", questions: int, chance: random.Random) -> "Passage":
+    asked = chance.sample(passage.questions, min(questions, len(passage.questions)))
+    return replace(passage, title=passage.title.replace("_", " "), questions=tuple(asked))
+
+
+def _settings(config: Config, options: Options) -> dict[str, object]:
+    return {
+        **asdict(options),
+        "model": config.model,
+        "embedder": config.embedder,
+        "study": asdict(config.study),
+        "train": asdict(config.train),
+        "seal": asdict(rivals.SEAL_TRAINING),
+    }
+
+
+def _row(bench: Bench, method: str, answered: Answered) -> Row:
+    """The figures of a method: quality and costs of a question, learning costs of a passage."""
+    gold = [[answer for _, answer in passage.questions] for passage in bench.passages]
+    questions = sum(map(len, gold))
+    f1 = _graded(scoring.f1, answered.short, gold)
+    return {
+        "method": method,
+        "em": scoring.mean(_graded(scoring.exact, answered.short, gold)),
+        "f1": scoring.mean(f1),
+        "f1_ci": scoring.interval(f1, bench.seed),
+        "recall": scoring.mean(_graded(scoring.recall, answered.replies, gold)),
+        "seconds_per_passage": answered.seconds / len(gold),
+        "train_tokens": round(answered.tokens / len(gold)),
+        "prompt_tokens": sum(one.prompt_tokens for one in answered.replies) / questions,
+        "latency_s": sum(one.seconds for one in answered.replies) / questions,
+    }
+
+
+def _graded(
+    grade: Callable[[str, str], float],
+    replies: Sequence["Replies"],
+    gold: Sequence[Sequence[str]],
+) -> list[list[float]]:
+    """A list a passage."""
+    return [
+        [grade(text, answer) for text, answer in zip(one.texts, answers, strict=True)]
+        for one, answers in zip(replies, gold, strict=True)
+    ]

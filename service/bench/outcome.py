@@ -1,0 +1,53 @@
+"""What every benchmark hands out: a table for people, JSON for programs."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service import render
+
+Row = Mapping[str, Any]  # "method" and its figures: fractions, seconds, tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run of a benchmark."""
+
+    bench: str
+    settings: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    ratios: Mapping[str, float | None]  # None: the rivals to compare were not run, or got nothing
+
+
+def machine() -> dict[str, Any]:
+    """Where the figures were taken."""
+    from agent import models
+
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "device": str(models.preferred_device()),
+        "dtype": str(models.preferred_dtype()),
+    }
+
+
+def show(outcome: Outcome) -> None:
+    """Print the rows and the ratios as tables."""
+    rows = [{name: _cell(value) for name, value in row.items()} for row in outcome.rows]
+    render.table(outcome.bench, rows)
+    render.facts("ratios", outcome.ratios)
+
+
+def save(outcome: Outcome, file: Path) -> None:
+    """Write everything as JSON."""
+    file.write_text(render.json_text(outcome))
+
+
+def _cell(value: Any) -> Any:
+    """An interval is one cell."""
+    return " - ".join(f"{end:.2f}" for end in value) if isinstance(value, tuple) else value
