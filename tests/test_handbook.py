@@ -5,17 +5,23 @@ The questions were written by hand from the handbook, before anybody saw a probe
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from agent import models
 from agent.examine import is_right
+from agent.generate import Asked, generate
+from agent.models import question_tokens
 from memory.records import Stage
-from service import client, lesson
-from service.config import load
+from service import client, lesson, wiring
+from service.config import Config, load
 
 ROOT = Path(__file__).parent.parent
 QUESTIONS = json.loads((ROOT / "tests/data/handbook_questions.json").read_text())
+# For choosing recipes: close to the handbook's words, and in everyday words. Fifteen are too few.
+WORDINGS = json.loads((ROOT / "tests/data/handbook_wordings.json").read_text())
 
 DESK = """# The ferry desk
 
@@ -29,6 +35,21 @@ def test_there_are_fifteen_questions_about_the_handbook() -> None:
     assert len(QUESTIONS) == 15
     for row in QUESTIONS:
         assert (ROOT / "examples/docs" / row["file"]).is_file() and row["answers"]
+
+
+def by_wording(config: Config) -> dict[str, int]:
+    """Right answers of the head to WORDINGS, which are many: asked in one batch."""
+    with wiring.read_state(config) as state:
+        path = state.locate(state.store.head())
+    assert path is not None
+    model = models.load(path)
+    asked = [
+        Asked(tuple(question_tokens(model.tokenizer, row["question"])), 48) for row in WORDINGS
+    ]
+    right = Counter[str]()
+    for row, text in zip(WORDINGS, generate(model, model.network, asked), strict=True):
+        right[row["wording"]] += any(is_right(text, answer) for answer in row["answers"])
+    return dict(right)
 
 
 @pytest.mark.model
@@ -64,5 +85,5 @@ def test_the_handbook_is_answered_from_the_weights(
                 good = any(is_right(reply.text, answer) for answer in row["answers"])
                 right[reply.model] += good
                 say(f"{'+' if good else '-'} {reply.model:6} {row['question']} {reply.text}")
-        say(str(right))
+        say(f"{right}; for choosing recipes: {by_wording(config)}")
     assert right["learnd"] >= 9 and right["base"] <= 1
