@@ -3,7 +3,7 @@
 intake      the folder is scanned; settled files become documents    (extract, markup, watcher)
 batching    pending documents become a batch
 study       the model writes study items and probes about it         (chunking, policies)
-train       a child trains the adapter on them, with rehearsal       (losses, general)
+train       a child trains the adapter on them, with rehearsal       (losses, trunk, rehearsal)
 examine     the head and the candidate answer the probes             (generate)
 gate        enough learned, nothing lost? accept or reject
 merge       frozen base + adapter -> the model that is served

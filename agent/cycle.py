@@ -175,6 +175,7 @@ class Cycle:
         groups = [sitting(ids, before, after) for ids in (new, old, common)]
         verdict = judge(groups[0], groups[1], groups[2], self._settings.gate)
         self._store.save_verdict(batch, verdict, self._settings.attempts)
+        report(Progress("gate", 1, 1))
 
     def _merge(self, batch: Batch, report: Report) -> None:
         adapter = self._adapter_path(batch.adapter)
@@ -190,6 +191,7 @@ class Cycle:
         self._store.promote(batch, f"learned {count} document{'s' * (count > 1)}")
         self._refresh_index()
         self._collect()
+        report(Progress("serve", 1, 1))
 
     def _lessons(self, batch: Batch) -> list[StudyItem]:
         """What is trained on: the new, and some of the old."""
@@ -199,10 +201,8 @@ class Cycle:
 
     def _general(self, batch: Batch) -> tuple[str, ...]:
         """Questions about what everybody knows, for the base to rehearse."""
-        settings = self._settings.train
-        share = settings.general_share * len(self._store.items(batch.id))
-        size = max(settings.general_least, share) * (1 + self._rejections(batch))
-        return general.prompts(round(size), _seed(batch))
+        new, times = len(self._store.items(batch.id)), 1 + self._rejections(batch)
+        return general.beside(new, self._settings.train, _seed(batch), times)
 
     def _rejections(self, batch: Batch) -> int:
         """How often these documents were rejected: each time they get more rehearsal."""

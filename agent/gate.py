@@ -92,7 +92,9 @@ def _unharmed(general: Sitting, settings: GateSettings) -> list[str]:
     chance = sum(math.comb(lost + won, k) for k in range(lost, lost + won + 1)) / 2 ** (lost + won)
     if chance >= settings.false_rejects:
         return []
-    return [f"{lost} general probes were lost and {won} won: no chance, at odds of {chance:.1%}"]
+    return [
+        f"{lost} general probes were lost and {won} won; chance does so in {chance:.1%} of cases"
+    ]
 
 
 def _figures(new: Sitting, old: Sitting, general: Sitting) -> dict[str, float]:

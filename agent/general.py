@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from agent.settings import TrainSettings
 from memory.records import Probe
 
 
@@ -17,6 +18,12 @@ def prompts(size: int, seed: int) -> tuple[str, ...]:
     the base's own, see rehearsal.py."""
     known: Sequence[str] = _read("prompts")
     return tuple(random.Random(seed).sample(known, min(size, len(known))))
+
+
+def beside(items: int, settings: TrainSettings, seed: int, times: int = 1) -> tuple[str, ...]:
+    """The questions to rehearse beside so many new study items; `times` as many after failures."""
+    size = max(settings.general_least, round(settings.general_share * items))
+    return prompts(size * times, seed)
 
 
 def probes() -> list[Probe]:

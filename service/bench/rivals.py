@@ -34,6 +34,7 @@ SEAL_TRAINING: Final = TrainSettings(
     frozen_share=0.0,
     learning_rate=1e-3,
     epochs=10,
+    tokens=10_000_000,  # no limit of ours
     batch_tokens=1,  # one text a step
     warmup=0.0,
 )
@@ -199,8 +200,8 @@ def _learnd(bench: Bench, passage: "Passage") -> Lesson:
     )
     plan = bench.executor.run(study, request, _quiet)
     training = bench.config.train
-    rehearsed = max(training.general_least, round(training.general_share * len(plan.items)))
-    return Lesson(plan.items, training, plan.probes, general.prompts(rehearsed, bench.seed))
+    rehearsed = general.beside(len(plan.items), training, bench.seed)
+    return Lesson(plan.items, training, plan.probes, rehearsed)
 
 
 def _text(text: str) -> StudyItem:

@@ -46,7 +46,9 @@ def test_flips_count_even_if_the_average_rises() -> None:
 def test_general_probes_that_flip_one_way_are_harm() -> None:
     general = group([True] * 20, [True] * 16 + [False] * 4)
     verdict = judge(group([False], [True]), NOTHING, general, SETTINGS)
-    assert verdict.reasons == ("4 general probes were lost and 0 won: no chance, at odds of 6.2%",)
+    assert verdict.reasons == (
+        "4 general probes were lost and 0 won; chance does so in 6.2% of cases",
+    )
 
 
 def test_general_probes_that_flip_both_ways_are_noise() -> None:

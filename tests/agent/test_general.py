@@ -1,4 +1,5 @@
 from agent import general
+from agent.settings import TrainSettings
 
 
 def test_what_is_asked_is_never_rehearsed() -> None:
@@ -11,3 +12,10 @@ def test_what_is_asked_is_never_rehearsed() -> None:
 def test_prompts_follow_the_seed_and_the_size() -> None:
     assert general.prompts(5, seed=1) == general.prompts(5, seed=1) != general.prompts(5, seed=2)
     assert len(general.prompts(5, seed=1)) == 5
+
+
+def test_small_batches_get_the_least_and_failures_more() -> None:
+    settings = TrainSettings(general_share=0.1, general_least=5)
+    sizes = [len(general.beside(items, settings, seed=1)) for items in (1, 50, 200)]
+    assert sizes == [5, 5, 20]
+    assert len(general.beside(1, settings, seed=1, times=3)) == 15
