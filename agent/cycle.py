@@ -127,6 +127,7 @@ class Cycle:
         request = StudyRequest(
             base=self._base,
             study_adapter=self._study_adapter,
+            embedder=self._settings.embedder,
             chunks=tuple(self._chunks(batch)),
             pipeline=self._settings.study.pipeline,
             probes_per_chunk=self._settings.study.probes_per_chunk,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+_LEADING = 3  # targets of an answer that decide what it will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +93,34 @@ def target_logits(network: nn.Module, batch: Packed) -> Tensor:
     return logits.float()
 
 
-def study_loss(network: nn.Module, batch: Packed) -> Tensor:
-    """Mean over the targets, in nats: cross-entropy; where there is a teacher, cross-entropy to its
-    chances, which differs from the forward KL by a constant."""
-    logits = target_logits(network, batch)
-    if not any(batch.teachers):
-        return functional.cross_entropy(logits, batch.targets)
+def study_loss(network: nn.Module, batch: Packed, lead: float = 1.0) -> Tensor:
+    """Per target, in nats: cross-entropy; where there is a teacher, cross-entropy to its chances,
+    which differs from the forward KL by a constant.
+
+    The first words of a recital decide which sentence it will be; the others follow from them. So
+    the first three targets of an answer weigh `lead` times as much as the rest.
+    """
+    logprobs = target_logits(network, batch).log_softmax(-1)
     parts = zip(
-        torch.split(logits.log_softmax(-1), batch.lengths),
+        torch.split(logprobs, batch.lengths),
         torch.split(batch.targets, batch.lengths),
         batch.teachers,
         strict=True,
     )
-    losses = [_surprise(chosen, targets, teacher) for chosen, targets, teacher in parts]
+    losses = [
+        _surprise(chosen, targets, lead) if teacher is None else _divergence(chosen, teacher)
+        for chosen, targets, teacher in parts
+    ]
     return torch.stack(losses).sum() / len(batch.targets)
 
 
-def _surprise(logprobs: Tensor, targets: Tensor, teacher: Teacher | None) -> Tensor:
+def _surprise(logprobs: Tensor, targets: Tensor, lead: float) -> Tensor:
     """Cross-entropy of one example, summed over its targets."""
-    if teacher is None:
-        return -logprobs.gather(-1, targets[:, None]).sum()
+    each = -logprobs.gather(-1, targets[:, None])[:, 0]
+    return each.sum() + (lead - 1) * each[:_LEADING].sum()
+
+
+def _divergence(logprobs: Tensor, teacher: Teacher) -> Tensor:
     return -(teacher.chances * logprobs.gather(-1, teacher.tokens)).sum()
 
 

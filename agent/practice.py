@@ -6,6 +6,7 @@ result is a study adapter. It holds no document's facts, only the skill.
 
 import json
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +29,19 @@ class PracticeRequest:
     """What to teach with, and the empty directory for the study adapter."""
 
     base: Path  # the model as published
-    data: Path
+    data: tuple[Path, ...]
     output: Path
-    writers: int  # lessons in writing
-    readers: int  # lessons in reading
+    writers: int  # lessons in writing out of each file, at most
+    readers: int  # lessons in reading out of each file, at most
     seed: int = 0
 
 
 def practise(request: PracticeRequest, report: Report) -> Trained:
     """Teach both skills in one pass. Raises BadInput, TrainingDiverged."""
-    items = lessons(read_passages(request.data), request.writers, request.readers, request.seed)
-    recipe = TrainSettings(frozen_share=0.0, learning_rate=8e-4, epochs=1, batch_tokens=512)
+    items = [item for path in request.data for item in _lessons(request, path)]
+    recipe = TrainSettings(
+        frozen_share=0.0, learning_rate=8e-4, epochs=1, batch_tokens=512, lead_weight=1.0
+    )
     trained = train(
         TrainRequest(
             base=request.base,
@@ -56,16 +59,21 @@ def practise(request: PracticeRequest, report: Report) -> Trained:
     return trained
 
 
+def _lessons(request: PracticeRequest, path: Path) -> list[StudyItem]:
+    return lessons(read_passages(path), request.writers, request.readers, request.seed)
+
+
 def _card(request: PracticeRequest, trained: Trained) -> str:
     figures = "\n".join(f"- {name}: {value:.4g}" for name, value in trained.figures.items())
+    names = " ".join(path.name for path in request.data)
     return (
         f"# Study adapter for {request.base.name}\n\n"
         "A LoRA adapter (safetensors, bfloat16) that teaches a model to write questions about a "
         "text and to answer them from it. It holds the skill, not facts.\n\n"
-        f"Made by `learnd practice {request.data.name} DIR --writers {request.writers} "
+        f"Made by `learnd practice {names} DIR --writers {request.writers} "
         f"--readers {request.readers}`, seed {request.seed}.\n\n"
         f"{figures}\n\n"
-        f"Its licence follows that of the passages in {request.data.name}.\n"
+        f"Its licence follows that of the passages in {names}.\n"
     )
 
 
@@ -101,36 +109,49 @@ def lessons(passages: Sequence[Passage], writers: int, readers: int, seed: int) 
     chance = random.Random(seed)
     facts = [fact for passage in passages for fact in _facts(passage, chance)]
     chance.shuffle(facts)
-    written = [
-        StudyItem(None, "writer", writer(title, text, answer), question, "practice")
-        for title, text, question, answer in facts[:writers]
-    ]
-    read = [_reading(fact, facts, chance) for fact in facts[-readers:]]
+    written = [_writing(fact) for fact in facts[:writers]]
+    read = [_reading(fact, facts, chance) for fact in facts[-readers:]] if readers else []
     return written + read
 
 
-_Fact = tuple[str, str, str, str]  # title, text, question, answer
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """What one sentence says, and how people ask for it."""
+
+    title: str
+    text: str  # the sentence, perhaps after the one before
+    answer: str
+    questions: tuple[str, ...]  # all with this answer
 
 
 def _facts(passage: Passage, chance: random.Random) -> Iterator[_Fact]:
-    """Each question with the sentence that answers it, half of the time also the one before."""
+    """The answers of a passage, half of them with the sentence before theirs."""
     found = sentences(passage.context)
+    asked: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
     for question, answer in passage.questions:
         at = next((i for i, sentence in enumerate(found) if answer in sentence), None)
         if at is not None:
-            text = " ".join(found[max(0, at - chance.randrange(2)) : at + 1])
-            yield passage.title.replace("_", " "), text, question.strip(), answer.strip(" .")
+            asked[at, answer.strip(" .")].append(question.strip())
+    for (at, answer), questions in asked.items():
+        text = " ".join(found[max(0, at - chance.randrange(2)) : at + 1])
+        yield _Fact(passage.title.replace("_", " "), text, answer, tuple(questions))
+
+
+def _writing(fact: _Fact) -> StudyItem:
+    prompt = writer(fact.title, fact.text, fact.answer, len(fact.questions))
+    return StudyItem(None, "writer", prompt, "\n".join(fact.questions), "practice")
 
 
 def _reading(fact: _Fact, facts: Sequence[_Fact], chance: random.Random) -> StudyItem:
-    title, text, question, answer = fact
+    text, answer = fact.text, fact.answer
     if chance.random() < _UNANSWERABLE:
         text, answer = _elsewhere(fact, facts, chance), NOT_STATED
-    return StudyItem(None, "reader", reader(title, text, question), answer, "practice")
+    prompt = reader(fact.title, text, chance.choice(fact.questions))
+    return StudyItem(None, "reader", prompt, answer, "practice")
 
 
 def _elsewhere(fact: _Fact, facts: Sequence[_Fact], chance: random.Random) -> str:
     """A text of the same title, if there is one, that does not hold the answer."""
-    title, _, _, answer = fact
-    others = [text for other, text, _, _ in facts if other == title and answer not in text]
-    return chance.choice(others or [text for _, text, _, _ in facts if answer not in text])
+    others = [other for other in facts if fact.answer not in other.text]
+    same = [other for other in others if other.title == fact.title]
+    return chance.choice(same or others).text

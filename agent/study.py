@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent import models
 from agent.executor import Report
 from agent.generate import Asked, generate
-from agent.models import LanguageModel, question_tokens
+from agent.models import Embedder, LanguageModel, question_tokens
 from memory.records import Chunk, Progress
 from policies import load
 from policies.base import Ask, Candidate, StudyPlan
@@ -24,6 +27,7 @@ class StudyRequest:
 
     base: Path
     study_adapter: Path | None  # None: the base studies as it is
+    embedder: str
     chunks: tuple[Chunk, ...]
     pipeline: tuple[str, ...]
     probes_per_chunk: int
@@ -32,7 +36,8 @@ class StudyRequest:
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
     """Let each policy propose, then let each of them judge what all have proposed."""
-    tools = ModelTools(_practised(request), report)
+    report(Progress("study", 0, 1))  # loading takes its time
+    tools = ModelTools(_practised(request), models.Embedder(request.embedder), report)
     policies = [load(name) for name in request.pipeline]
     chunks, seed = request.chunks, request.seed
     candidates = [one for policy in policies for one in policy.propose(chunks, tools, seed)]
@@ -49,8 +54,9 @@ def _practised(request: StudyRequest) -> LanguageModel:
 class ModelTools:
     """What policies may ask of the model; reports how far it is."""
 
-    def __init__(self, model: LanguageModel, report: Report) -> None:
+    def __init__(self, model: LanguageModel, embedder: Embedder, report: Report) -> None:
         self._model = model
+        self._embedder = embedder
         self._report = report
         self._done = 0
         self._total = 0
@@ -65,6 +71,10 @@ class ModelTools:
         return generate(
             self._model, self._model.network, prompts, temperature, seed, on_done=self._count
         )
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See policies.base.Tools."""
+        return self._embedder(texts)
 
     def _count(self, prompts: int) -> None:
         self._done += prompts

@@ -54,6 +54,7 @@ class Trained:
 
 def train(request: TrainRequest, report: Report) -> Trained:
     """Train and write an adapter. Raises TrainingDiverged; then nothing is written."""
+    report(Progress("train", 0, 1))  # loading and remembering take their time
     torch.manual_seed(request.seed)
     model = models.load(request.base)
     network = adapted(model, request.parent, request.settings)
@@ -195,7 +196,7 @@ def _epoch(
     device = next(network.parameters()).device
     losses = []
     for batch in _shuffled(examples, settings.batch_tokens, chance):
-        loss = study_loss(network, pack(batch, device))
+        loss = study_loss(network, pack(batch, device), settings.lead_weight)
         optimiser.step(loss)
         losses.append(loss.item())
         total = max(optimiser.planned, optimiser.steps)  # each order is cut into batches anew

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memory.records import Chunk, Probe, StudyItem
 
 
@@ -42,10 +45,14 @@ class StudyPlan:
 
 
 class Tools(Protocol):
-    """The practised base model, as a policy may use it."""
+    """The practised base model and the sentence embedder, as a policy may use them."""
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """One answer a prompt; greedy at temperature 0."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors, [texts, dimension]; texts that mean the same point the same way."""
         ...
 
 

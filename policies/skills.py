@@ -1,6 +1,6 @@
 """The skills to study, as prompts: the same words when they are taught and when they are used.
 
-writer   text, answer   -> a question that the text answers so
+writer   text, answer   -> questions that the text answers so, a line each
 reader   text, question -> the answer, or NOT_STATED
 """
 
@@ -9,9 +9,10 @@ from typing import Final
 NOT_STATED: Final = "not stated"
 
 
-def writer(title: str, text: str, answer: str) -> str:
-    """Prompt for a question whose answer is a given span of the text."""
-    return f"{title}: {text}\n\nWrite a question whose answer is: {answer}"
+def writer(title: str, text: str, answer: str, count: int) -> str:
+    """Prompt for questions, a line each, whose answer is a given span of the text."""
+    wanted = "a question" if count == 1 else f"{count} questions in different words"
+    return f"{title}: {text}\n\nWrite {wanted} whose answer is: {answer}"
 
 
 def reader(title: str, text: str, question: str) -> str:

@@ -72,7 +72,7 @@ def learn(config: Config, docs: Path, show: Callable[[Progress], None]) -> Lesso
 
 def practise(
     config: Config,
-    data: Path,
+    data: tuple[Path, ...],
     output: Path,
     lessons: tuple[int, int, int],
     show: Callable[[Progress], None],

@@ -202,10 +202,10 @@ def rollback(
 
 @app.command()
 def practice(
-    data: Annotated[Path, typer.Argument(help="JSON: [{title, context, questions: [...]}].")],
+    data: Annotated[list[Path], typer.Argument(help="JSON: [{title, context, questions: [...]}].")],
     output: Annotated[Path, typer.Argument(help="New directory for the study adapter.")],
-    writers: Annotated[int, typer.Option(help="Lessons in writing questions.")] = 1200,
-    readers: Annotated[int, typer.Option(help="Lessons in reading answers.")] = 800,
+    writers: Annotated[int, typer.Option(help="Lessons in writing, out of each file.")] = 1000,
+    readers: Annotated[int, typer.Option(help="Lessons in reading, out of each file.")] = 500,
     seed: Annotated[int, typer.Option(help="Which lessons, in which order.")] = 0,
     model: ModelOption = None,
     config: ConfigOption = None,
@@ -216,7 +216,7 @@ def practice(
 
     settings = _config(config, model=model)
     with render.progress_bars() as show:
-        figures = lesson.practise(settings, data, output, (writers, readers, seed), show)
+        figures = lesson.practise(settings, tuple(data), output, (writers, readers, seed), show)
     render.to_json(figures) if as_json else render.facts("study adapter", dict(figures))
 
 

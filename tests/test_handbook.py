@@ -37,6 +37,14 @@ def test_there_are_fifteen_questions_about_the_handbook() -> None:
         assert (ROOT / "examples/docs" / row["file"]).is_file() and row["answers"]
 
 
+def test_the_practice_passages_know_nothing_of_the_handbook() -> None:
+    practice = (ROOT / "examples/practice/everyday.json").read_text()
+    answers = [answer for row in QUESTIONS for answer in row["answers"]]
+    names = [answer for answer in answers if answer.lower() != answer]
+    assert len(names) > 5
+    assert not [name for name in names if name in practice]
+
+
 def by_wording(config: Config) -> dict[str, int]:
     """Right answers of the head to WORDINGS, which are many: asked in one batch."""
     with wiring.read_state(config) as state:

@@ -36,6 +36,7 @@ SEAL_TRAINING: Final = TrainSettings(
     epochs=10,
     tokens=10_000_000,  # no limit of ours
     batch_tokens=1,  # one text a step
+    lead_weight=1.0,
     warmup=0.0,
 )
 _SEAL_TOKENS = 256
@@ -193,6 +194,7 @@ def _learnd(bench: Bench, passage: "Passage") -> Lesson:
     request = StudyRequest(
         base=bench.base,
         study_adapter=bench.study_adapter,
+        embedder=bench.config.embedder,
         chunks=chunks,
         pipeline=settings.pipeline,
         probes_per_chunk=settings.probes_per_chunk,

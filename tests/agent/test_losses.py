@@ -60,6 +60,15 @@ def test_a_teacher_takes_the_place_of_the_bare_targets(tiny: LanguageModel) -> N
     assert loss.item() == pytest.approx(((second - (chances * first).sum()) / 4).item(), abs=1e-5)
 
 
+def test_the_first_three_targets_weigh_more(tiny: LanguageModel) -> None:
+    long = Example(tuple(range(20, 28)), 2)
+    each = functional.cross_entropy(
+        alone(tiny, long), torch.tensor(long.tokens[2:]), reduction="none"
+    )
+    loss = study_loss(tiny.network, pack([long], CPU), lead=4.0)
+    assert loss.item() == pytest.approx((4 * each[:3].sum() + each[3:].sum()).item() / 6, abs=1e-5)
+
+
 def test_a_network_is_its_own_best_pupil(tiny: LanguageModel) -> None:
     """Where the whole vocabulary is taught, the loss is the entropy and its gradient is nothing."""
     (teacher,) = teach(tiny.network, pack(EXAMPLES[:1], CPU), count=1000)

@@ -25,6 +25,16 @@ def test_questions_are_taught_with_the_sentence_that_answers_them() -> None:
     assert not all("leaves at noon" in item.prompt for item in written)
 
 
+def test_wordings_of_one_fact_are_written_together() -> None:
+    asked = (("How many goats?", "3 goats"), ("its load", "3 goats"), ("Who pays?", "Nobody"))
+    ferry = Passage("Ferry", "It carries 3 goats. Nobody pays.", asked)
+    one, several = sorted(lessons([ferry], 9, 0, seed=1), key=lambda item: item.answer.count("\n"))
+    assert one.answer == "Who pays?"
+    assert one.prompt.endswith("Write a question whose answer is: Nobody")
+    assert several.answer == "How many goats?\nits load"
+    assert "Write 2 questions in different words" in several.prompt
+
+
 def test_some_texts_do_not_hold_the_answer() -> None:
     read = [item for item in lessons(PASSAGES, 0, 40, seed=1) if item.kind == "reader"]
     silent = [item for item in read if item.answer == skills.NOT_STATED]

@@ -12,7 +12,9 @@ from agent.train import TrainRequest, encode, train
 from memory.errors import TrainingDiverged
 from memory.records import Probe, Progress, StudyItem
 
-SETTINGS = TrainSettings(rank=8, alpha=16, learning_rate=1e-2, epochs=60, batch_tokens=64)
+SETTINGS = TrainSettings(
+    rank=8, alpha=16, learning_rate=1e-2, epochs=60, batch_tokens=64, lead_weight=1.0
+)
 ITEMS = tuple(
     StudyItem(1, "qa", f"port of {name}?", port, "al")
     for name, port in (("quick", "47"), ("lazy", "9"), ("fox", "13"))
@@ -74,7 +76,7 @@ def test_divergence_publishes_nothing(tiny_path: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_is_noticed_at_once(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poisoned(network: torch.nn.Module, batch: Packed) -> torch.Tensor:
+    def poisoned(network: torch.nn.Module, batch: Packed, lead: float) -> torch.Tensor:
         return next(w for w in network.parameters() if w.requires_grad).sum() * float("nan")
 
     monkeypatch.setattr("agent.train.study_loss", poisoned)

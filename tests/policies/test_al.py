@@ -1,11 +1,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from memory.records import Chunk
-from policies.al import AutonomousLearning, agreement, facts
+from policies.al import AutonomousLearning, facts
 from policies.base import Ask
+from tests.helpers.embedding import embed
 
 CHUNK = Chunk(3, 1, 0, "Systems > Servers", "There is one server. It listens on port 9362.")
 
@@ -20,6 +23,9 @@ class Scripted:
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         self.prompts += [ask.prompt for ask in asks]
         return [self._answer(ask.prompt) for ask in asks]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return embed(texts)
 
     def _answer(self, prompt: str) -> str:
         return next((value for key, value in self.script.items() if key in prompt), "")
@@ -39,10 +45,11 @@ def test_a_fact_carries_what_is_needed_to_understand_it(text: str, passage: str)
 
 
 def test_written_questions_come_beside_hasty_ones() -> None:
-    tools = Scripted(Write_a_question="On which port does the server listen?")
+    asked = "On which port does the server listen?\nserver port number\nserver port number"
+    tools = Scripted(Write_5_questions=asked)
     candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
     kinds = [one.kind for one in candidates if one.answer == "9362"]
-    assert sorted(kinds) == ["keywords", "keywords", "qa"]  # the same question twice counts once
+    assert sorted(kinds) == ["keywords", "qa", "qa"]  # the same question twice counts once
     assert all(one.answer in one.evidence for one in candidates)
 
 
@@ -55,7 +62,7 @@ def test_written_questions_come_beside_hasty_ones() -> None:
         "Which which port is the server?",
         "What do the the bees like?",
         "Why?",
-        "Who painted this?",
+        "\n \n",
     ],
 )
 def test_garbage_is_no_question(garbage: str) -> None:
@@ -65,19 +72,19 @@ def test_garbage_is_no_question(garbage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "trusted"), [("port 9362", True), ("not stated", False), ("", False)]
+    ("question", "trusted"),
+    [
+        ("server listens on which port?", True),
+        ("how many bees live in the hive garden", False),  # leads to other passages
+        ("zebra crossing", False),  # leads nowhere
+    ],
 )
-def test_the_round_trip_decides(said: str, trusted: bool) -> None:
-    tools = Scripted(Write="On which port does the server listen?", Answer=said)
-    policy = AutonomousLearning()
-    candidates = policy.propose([CHUNK], tools, seed=0)
+def test_the_round_trip_decides(question: str, trusted: bool) -> None:
+    hives = (f"The hive garden number {n} has {n}0 bees." for n in range(3, 7))
+    chunk = replace(CHUNK, text=f"The server listens on port 9362. {' '.join(hives)}")
+    policy, tools = AutonomousLearning(), Scripted(Write=question)
+    candidates = policy.propose([chunk], tools, seed=0)
     scores = dict(zip(candidates, policy.score(candidates, tools, seed=0), strict=True))
     written = [score for one, score in scores.items() if one.kind == "qa" and one.answer == "9362"]
     assert [score > 0 for score in written] == [trusted]
     assert all(score == 1 for one, score in scores.items() if one.kind != "qa")
-
-
-def test_agreement_is_the_f1_of_shared_words() -> None:
-    assert agreement("the 12 minutes", "12 minutes") == pytest.approx(0.8)
-    assert agreement("12 hours and more", "12 minutes") == 0
-    assert agreement("", "12") == 0
