@@ -17,10 +17,9 @@ from policies.spans import Span, repeats, spans
 
 _WORDINGS = 5  # written questions of each fact
 _QUESTION_TOKENS = 15
-_WARMTH = 0.7
+_WARMTH = 0.7  # temperature
 _NEAREST = 3  # passages, of which a question's own must be one
 _RELATED = 0.3  # cosine that a question and its passage must have at least
-_HASTY = 1  # keyword questions of each fact
 _LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 
 
@@ -45,7 +44,7 @@ class AutonomousLearning(Policy):
         known = [fact for chunk in chunks for fact in facts(chunk)]
         written = dict.fromkeys(_write(known, tools, seed))
         chance = random.Random(seed)
-        return [*written, *(one for fact in known for one in _by_rule(fact, chance))]
+        return [*written, *(_by_rule(fact, chance) for fact in known)]
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
         """Round trip: a written question stays if it leads back to its own passage."""
@@ -94,11 +93,10 @@ def _topic(chunk: Chunk) -> str:
     return chunk.title.split(" > ")[-1]
 
 
-def _by_rule(fact: Fact, chance: random.Random) -> Iterator[Candidate]:
+def _by_rule(fact: Fact, chance: random.Random) -> Candidate:
     """What needs no writer."""
-    for _ in range(_HASTY):
-        hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
-        yield fact.asked("keywords", hasty)
+    hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
+    return fact.asked("keywords", hasty)
 
 
 def _write(known: Sequence[Fact], tools: Tools, seed: int) -> Iterator[Candidate]:

@@ -133,11 +133,6 @@ _OPENERS = frozenset({
 # fmt: on
 
 
-def content_words(text: str) -> set[str]:
-    """Lower-case words that carry meaning: what a question must share with its sentence."""
-    return {word for word in re.findall(r"\w+", text.lower()) if len(word) > 3 or word.isdigit()}
-
-
 def repeats(text: str) -> bool:
     """Whether a word stands twice in a row: a sign of a generator that lost its way."""
     return any(one == two for one, two in pairwise(text.lower().split()))

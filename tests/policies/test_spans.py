@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from policies.spans import Kind, content_words, repeats, spans
+from policies.spans import Kind, repeats, spans
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,6 @@ def test_spans_are_where_they_say_and_do_not_overlap() -> None:
 def test_the_first_word_of_a_sentence_is_no_name_because_of_its_capital() -> None:
     assert [span.text for span in spans("Visitors ring the bell.")] == []
     assert [span.text for span in spans("Pellworth builds software.")] == ["Pellworth"]
-
-
-def test_words_that_carry_meaning() -> None:
-    assert content_words("The port of it is 42") == {"port", "42"}
 
 
 def test_a_stammer_is_noticed() -> None:
