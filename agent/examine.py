@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from agent import models
 from agent.executor import Report
 from agent.generate import Asked, generate
@@ -35,19 +32,19 @@ def examine(request: ExamineRequest, report: Report) -> list[list[ProbeResult]]:
     for number, adapter in enumerate(request.adapters):
         report(Progress("examine", number, len(request.adapters), f"{len(request.probes)} probes"))
         model = models.load(request.base)
-        network: nn.Module = models.attach(model, adapter) if adapter else model.network
-        results.append(ask(model, network, request.probes))
+        model = models.merged(model, adapter) if adapter else model  # as it would be served
+        results.append(ask(model, request.probes))
     report(Progress("examine", len(request.adapters), len(request.adapters)))
     return results
 
 
-def ask(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) -> list[ProbeResult]:
+def ask(model: LanguageModel, probes: Sequence[Probe]) -> list[ProbeResult]:
     """Ask every probe closed book. Text is generated only where the likelihood leaves a doubt:
     if each token of the statement is the most likely one, greedy decoding says just that."""
     expected = [encode(model, probe.question, probe.statement) for probe in probes]
-    graded = scores(network, expected, model.device)
+    graded = scores(model.network, expected, model.device)
     unsure = [i for i, (_, exact) in enumerate(graded) if not exact]
-    said = dict(zip(unsure, _answers(model, network, [probes[i] for i in unsure]), strict=True))
+    said = dict(zip(unsure, _answers(model, [probes[i] for i in unsure]), strict=True))
     return [
         ProbeResult(
             probe_id=probe.id,
@@ -73,7 +70,7 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
-def _answers(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) -> list[str]:
+def _answers(model: LanguageModel, probes: Sequence[Probe]) -> list[str]:
     asked = [
         Asked(
             tuple(question_tokens(model.tokenizer, probe.question)),
@@ -81,5 +78,4 @@ def _answers(model: LanguageModel, network: nn.Module, probes: Sequence[Probe]) 
         )
         for probe in probes
     ]
-    with torch.no_grad():
-        return generate(model, network, asked)
+    return generate(model, model.network, asked)

@@ -6,16 +6,18 @@ keys and values are computed once a group and copied for each prompt of it.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers.cache_utils import Cache, DynamicLayer
 
-from agent.models import LanguageModel
+from agent.models import LanguageModel, end_tokens
 
-_ROWS = 96  # prompts decoded together
+_ROWS = 112  # prompts decoded together, at most
 _WORTH = 24  # tokens that prompts must share to be a group
+_CROWDED = 0.9  # share of a batch's rows below which those that are done leave it
+_LIKELIEST = 50  # tokens to draw from
+_ROOM = 32  # tokens that a cache can take before it moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,31 +109,86 @@ def _batch(
     temperature: float,
 ) -> list[str]:
     """Answers in the order of the groups' members."""
+    members = [prompts[i] for group in groups for i in group.members]
+    of = torch.tensor([g for g, group in enumerate(groups) for _ in group.members])
+    of = of.to(model.device)
     shared, seen = _left_padded([group.shared for group in groups], model)
     own, unseen = _left_padded(
         [prompts[i].tokens[len(group.shared) :] for group in groups for i in group.members], model
     )
-    of = torch.tensor([g for g, group in enumerate(groups) for _ in group.members])
-    of = of.to(model.device)
-    tokens = torch.cat([shared[of], own], dim=1)
-    sampling: dict[str, Any] = (
-        {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-    )
-    output = network.generate(  # type: ignore[operator]
-        input_ids=tokens,
-        attention_mask=torch.cat([seen[of], unseen], dim=1),
-        past_key_values=_read(network, shared, seen, of),
-        max_new_tokens=max(prompts[i].most for group in groups for i in group.members),
-        pad_token_id=model.tokenizer.eos_token_id,
-        **sampling,
-    )
-    decoded = model.tokenizer.batch_decode(output[:, tokens.shape[1] :], skip_special_tokens=True)
+    rows = _Rows(own, torch.cat([seen[of], unseen], dim=1), _read(network, shared, seen, of))
+    limits = [asked.most for asked in members]
+    written = _decode(network, rows, limits, end_tokens(model), temperature)
+    decoded = model.tokenizer.batch_decode(written, skip_special_tokens=True)
     return [str(text).strip() for text in decoded]
 
 
-def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> DynamicCache:
+@dataclass(slots=True)
+class _Rows:
+    """Prompts on their way."""
+
+    tokens: Tensor  # [rows, new], what the network has not seen
+    mask: Tensor  # [rows, seen + new]
+    cache: Cache
+
+    def step(self, network: nn.Module, temperature: float) -> list[int]:
+        """Choose the next token of each row."""
+        positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, -self.tokens.shape[1] :]
+        output = network(
+            input_ids=self.tokens,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        chosen = _choose(output.logits[:, -1], temperature)
+        self.tokens = chosen[:, None]
+        self.mask = torch.cat([self.mask, torch.ones_like(self.tokens)], dim=1)
+        return [int(token) for token in chosen]
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with these rows alone."""
+        kept = torch.tensor(places, device=self.mask.device)
+        self.tokens, self.mask = self.tokens[kept], self.mask[kept]
+        self.cache.batch_select_indices(kept)
+
+
+def _decode(
+    network: nn.Module,
+    rows: _Rows,
+    limits: Sequence[int],
+    ends: frozenset[int],
+    temperature: float,
+) -> list[list[int]]:
+    """New tokens of each row, up to its limit or an end token; what is done leaves the batch."""
+    written: list[list[int]] = [[] for _ in limits]
+    here, unfinished = list(range(len(limits))), set(range(len(limits)))
+    while unfinished:
+        for row, token in zip(here, rows.step(network, temperature), strict=True):
+            if token not in ends and row in unfinished:
+                written[row].append(token)
+            if token in ends or len(written[row]) >= limits[row]:
+                unfinished.discard(row)
+        if 0 < len(unfinished) < _CROWDED * len(here):
+            places = [place for place, row in enumerate(here) if row in unfinished]
+            here = [here[place] for place in places]
+            rows.keep(places)
+    return written
+
+
+def _choose(logits: Tensor, temperature: float) -> Tensor:
+    """Logits [rows, vocabulary] -> tokens [rows]: the likeliest, or one of the likeliest 50."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    likeliest = logits.float().topk(min(_LIKELIEST, logits.shape[-1]))
+    drawn = torch.multinomial((likeliest.values / temperature).softmax(-1), 1)
+    return likeliest.indices.gather(-1, drawn)[:, 0]
+
+
+def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> Cache:
     """Keys and values of each group's beginning, once for every row of `of`."""
-    cache = DynamicCache()
+    cache = Cache(layer_class_to_replicate=_RoomyLayer)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     network(
         input_ids=tokens,
@@ -143,6 +200,37 @@ def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> Dynam
     )
     cache.batch_select_indices(of)
     return cache
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values with room for more: its parent copies them all for every token."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._room: dict[str, Tensor] = {}  # what the keys and values are the beginning of
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
+    ) -> tuple[Tensor, Tensor]:
+        """Append [rows, heads, new, width]; returns all keys and all values."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys = self._appended("keys", self.keys, key_states)
+        self.values = self._appended("values", self.values, value_states)
+        return self.keys, self.values
+
+    def _appended(self, name: str, held: Tensor | None, new: Tensor) -> Tensor:
+        assert held is not None  # the parent made it above
+        seen = held.shape[-2] if held.numel() else 0
+        total = seen + new.shape[-2]
+        room = self._room.get(name)
+        if room is None or room.data_ptr() != held.data_ptr() or room.shape[-2] < total:
+            rows, heads, _, width = new.shape
+            room = self._room[name] = new.new_empty(rows, heads, total + _ROOM, width)
+            if seen:
+                room[..., :seen, :] = held
+        room[..., seen:total, :] = new
+        return room[..., :total, :]
 
 
 def _left_padded(rows: Sequence[Sequence[int]], model: LanguageModel) -> tuple[Tensor, Tensor]:

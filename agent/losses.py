@@ -8,7 +8,7 @@ Packing wastes nothing on padding, and logits are computed only where there is a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +32,26 @@ class Example:
     start: int  # at least 1: the first token has nothing before it to be predicted from
     teacher: Teacher | None = None  # in place of the bare targets
     states: Tensor | None = None  # [tokens, width], in place of the tokens: see trunk.py
+    renumbered: tuple[int, ...] | None = None  # labels of another vocabulary: see shortlist.py
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """What is to be predicted, from tokens[start - 1] on."""
+        return self.tokens[self.start :] if self.renumbered is None else self.renumbered
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def begun(example: Example, targets: int) -> Example:
+    """The example without what follows its first targets."""
+    end = example.start + targets
+    return replace(
+        example,
+        tokens=example.tokens[:end],
+        states=None if example.states is None else example.states[:end],
+        renumbered=None if example.renumbered is None else example.renumbered[:targets],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +81,7 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
         tokens += example.tokens
         positions += range(len(example))
         sources += range(offset + example.start - 1, offset + len(example) - 1)
-        targets += example.tokens[example.start :]
+        targets += example.labels
     return Packed(
         torch.tensor([tokens], device=device),
         torch.tensor([positions], device=device),

@@ -170,6 +170,15 @@ def question_tokens(tokenizer: PreTrainedTokenizerBase, question: str) -> list[i
     return chat_tokens(tokenizer, [{"role": "user", "content": question}])
 
 
+def end_tokens(model: LanguageModel) -> frozenset[int]:
+    """Tokens that end an answer: the tokenizer's, and those of the model's own settings."""
+    settings = model.network.generation_config
+    given = settings.eos_token_id if settings else None
+    listed = given if isinstance(given, list) else [given]
+    known = (*listed, model.tokenizer.eos_token_id)
+    return frozenset(token for token in known if isinstance(token, int))
+
+
 class Embedder:
     """Sentence embeddings of length one: text -> float32 [texts, dimension]."""
 

@@ -8,7 +8,7 @@ on held-out probes, not on loss.
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +19,18 @@ from transformers import get_linear_schedule_with_warmup
 
 from agent import models
 from agent.executor import Report
-from agent.losses import Example, batches, pack, study_loss, target_scores
+from agent.lanes import LANES, lanes
+from agent.losses import Example, batches, begun, pack, study_loss, target_scores
 from agent.models import LanguageModel, question_tokens
 from agent.rehearsal import recall
 from agent.settings import TrainSettings
+from agent.shortlist import Shortlist
 from agent.trunk import Trunk
 from memory.errors import TrainingDiverged
 from memory.records import Probe, Progress, StudyItem
 
-_SCORED_TOKENS = 2048  # of one forward pass without gradients
+_BEGINNING = 6  # tokens of an answer that lead to the rest of it
+_SCORED_TOKENS = 512  # of one forward pass without gradients: attention is quadratic
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ def train(request: TrainRequest, report: Report) -> Trained:
     held_out = [encode(model, probe.question, probe.statement) for probe in request.held_out]
     trunk = Trunk(network)
     examples, held_out = trunk.remember(examples), trunk.remember(held_out)
-    with trunk.cut_off():
+    shortlist = Shortlist(network, [*examples, *held_out])
+    examples, held_out = shortlist.renumber(examples), shortlist.renumber(held_out)
+    with trunk.cut_off(), shortlist.head():
         figures = _fit(network, examples, held_out, request, report)
     models.save_adapter(network, request.base.name, request.output, request.saved_as)
     return Trained(figures)
@@ -131,12 +136,13 @@ def _fit(
     Without held-out probes, all epochs: a falling loss says nothing about recall.
     """
     settings, chance = request.settings, random.Random(request.seed)
-    started = time.monotonic()
-    optimiser = _Optimiser(network, settings, examples)
-    best, kept, epoch = float("-inf"), _weights(network), 0
-    while epoch < optimiser.epochs:
-        loss = _epoch(network, optimiser, examples, settings, chance, report)
-        epoch += 1
+    started, tokens = time.monotonic(), 0
+    lessons = _lessons(examples, settings, chance)
+    optimiser = _Optimiser(network, settings, lessons)
+    best, kept = float("-inf"), _weights(network)
+    for epoch, lesson in enumerate(lessons, 1):
+        loss = _epoch(network, optimiser, lesson, settings, chance, report)
+        tokens += sum(map(len, lesson))
         quality = _quality(network, held_out) if held_out else float(epoch)
         if quality < best + settings.min_gain:
             break
@@ -145,38 +151,59 @@ def _fit(
     return {
         "epochs": epoch,
         "steps": optimiser.steps,
-        "tokens": epoch * sum(map(len, examples)),
+        "tokens": tokens,
         "seconds": time.monotonic() - started,
         "loss": loss,
         "held_out_logprob": best if held_out else 0.0,
     }
 
 
+def _lessons(
+    examples: Sequence[Example], settings: TrainSettings, chance: random.Random
+) -> list[list[Example]]:
+    """What each epoch trains on: everything whole, then most answers without their end.
+
+    A sentence is recited in answer to many questions and soon known by heart; which of them it
+    answers is harder to learn, and its beginning alone teaches that.
+    """
+    epochs = round(settings.tokens / sum(map(len, examples)))
+    later = range(1, min(settings.epochs, epochs))
+    return [
+        list(examples),
+        *([_shortened(one, settings.short_share, chance) for one in examples] for _ in later),
+    ]
+
+
+def _shortened(example: Example, share: float, chance: random.Random) -> Example:
+    """Perhaps only the beginning of an answer; plain texts and the base's own words stay whole."""
+    is_answer = example.start > 1 and example.teacher is None
+    return begun(example, _BEGINNING) if is_answer and chance.random() < share else example
+
+
 class _Optimiser:
     """AdamW with warm-up and linear decay over the adapter's weights."""
 
     def __init__(
-        self, network: nn.Module, settings: TrainSettings, examples: Sequence[Example]
+        self, network: nn.Module, settings: TrainSettings, lessons: Sequence[Sequence[Example]]
     ) -> None:
         self.steps = 0
         self._clip = settings.clip
-        self._weights = [weight for weight in network.parameters() if weight.requires_grad]
+        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
         self._adamw = torch.optim.AdamW(
-            self._weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            self.weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        each = sum(map(len, examples))
-        self.epochs = min(settings.epochs, max(1, round(settings.tokens / each)))
-        self.planned = self.epochs * len(batches(examples, settings.batch_tokens))
+        self.planned = sum(len(batches(lesson, settings.batch_tokens)) for lesson in lessons)
         self._schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             self._adamw, round(self.planned * settings.warmup), self.planned + 1
         )
 
-    def step(self, loss: Tensor) -> None:
+    def step(self, loss: float, gradients: Sequence[Tensor | None]) -> None:
         """One update. Raises TrainingDiverged if the loss or a gradient is not finite."""
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self._weights, self._clip)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise TrainingDiverged(f"step {self.steps}: loss {loss.item()}, gradient {norm.item()}")
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+        norm = nn.utils.clip_grad_norm_(self.weights, self._clip)
+        if not (math.isfinite(loss) and torch.isfinite(norm)):
+            raise TrainingDiverged(f"step {self.steps}: loss {loss}, gradient {norm.item()}")
         self._adamw.step()
         self._schedule.step()
         self._adamw.zero_grad()
@@ -191,24 +218,36 @@ def _epoch(
     chance: random.Random,
     report: Report,
 ) -> float:
-    """One pass over the examples in a new order; returns the mean loss of its steps."""
+    """One pass over the examples in a new order; returns the mean loss of its steps.
+
+    Both gradients of a pair are taken at the same weights; each then makes an update of its own.
+    """
     network.train()
-    device = next(network.parameters()).device
-    losses = []
-    for batch in _shuffled(examples, settings.batch_tokens, chance):
+    device = optimiser.weights[0].device
+
+    def gradients(batch: Sequence[Example]) -> tuple[float, tuple[Tensor | None, ...]]:
         loss = study_loss(network, pack(batch, device), settings.lead_weight)
-        optimiser.step(loss)
-        losses.append(loss.item())
-        total = max(optimiser.planned, optimiser.steps)  # each order is cut into batches anew
-        report(Progress("train", optimiser.steps, total, f"loss {losses[-1]:.2f}"))
+        return loss.item(), torch.autograd.grad(loss, optimiser.weights, allow_unused=True)
+
+    losses = []
+    with lanes(device) as pool:
+        for pair in _pairs(examples, settings.batch_tokens, chance):
+            for loss, found in list(pool.map(gradients, pair)):
+                optimiser.step(loss, found)
+                losses.append(loss)
+            total = max(optimiser.planned, optimiser.steps)  # each order is cut into batches anew
+            report(Progress("train", optimiser.steps, total, f"loss {losses[-1]:.2f}"))
     return sum(losses) / len(losses)
 
 
-def _shuffled(
+def _pairs(
     examples: Sequence[Example], tokens: int, chance: random.Random
-) -> Iterator[list[Example]]:
-    order = chance.sample(examples, len(examples))
-    yield from batches(order, tokens)
+) -> list[list[list[Example]]]:
+    """The examples in a new order, in pairs of batches of like length: no lane waits for long."""
+    cut = batches(chance.sample(examples, len(examples)), tokens)
+    cut.sort(key=lambda batch: sum(map(len, batch)))
+    pairs = [cut[i : i + LANES] for i in range(0, len(cut), LANES)]
+    return chance.sample(pairs, len(pairs))
 
 
 def _quality(network: nn.Module, held_out: Sequence[Example]) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from agent.losses import Example, Packed, batches, pack, target_logits
 
-_TOKENS = 2048  # of one forward pass without gradients
+_TOKENS = 512  # of one forward pass without gradients: attention is quadratic
 
 
 class Trunk:

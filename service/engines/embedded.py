@@ -46,7 +46,7 @@ class _Running:
         self._pending = prompt  # tokens that the model has not seen
         self._room = min(request.max_tokens, model.context - len(prompt))
         self._cache = DynamicCache(config=model.network.config)
-        self._ends = _end_tokens(model)
+        self._ends = models.end_tokens(model)
         self._generator = torch.Generator()
         if request.seed is None:
             self._generator.seed()
@@ -228,15 +228,6 @@ def _prompt_tokens(model: models.LanguageModel, request: GenerateRequest) -> lis
             "and the answer needs some of them"
         )
     return tokens
-
-
-def _end_tokens(model: models.LanguageModel) -> frozenset[int]:
-    """Tokens that end an answer: the tokenizer's, and those of the model's own settings."""
-    settings = model.network.generation_config
-    given = settings.eos_token_id if settings else None
-    listed = given if isinstance(given, list) else [given]
-    known = (*listed, model.tokenizer.eos_token_id)
-    return frozenset(token for token in known if isinstance(token, int))
 
 
 def _sample(logits: torch.Tensor, request: GenerateRequest, generator: torch.Generator) -> int:

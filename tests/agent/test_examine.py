@@ -43,7 +43,7 @@ def test_asking_grades_what_the_model_says(tiny: LanguageModel) -> None:
         Probe(1, "direct", question, said, said, id=1),
         Probe(1, "direct", question, "nowhere", "It is nowhere", id=2),
     ]
-    right, wrong = ask(tiny, tiny.network, probes)
+    right, wrong = ask(tiny, probes)
     assert (right.probe_id, right.correct) == (1, True)
     assert (wrong.probe_id, wrong.correct) == (2, False)
     assert wrong.answer.startswith(said)

@@ -1,6 +1,6 @@
 import torch
 
-from agent.generate import Asked, generate
+from agent.generate import Asked, _choose, generate
 from agent.models import LanguageModel
 
 
@@ -55,3 +55,28 @@ def test_sampling_follows_the_seed(tiny: LanguageModel) -> None:
 
 def test_no_prompts_give_no_answers(tiny: LanguageModel) -> None:
     assert generate(tiny, tiny.network, []) == []
+
+
+def test_each_prompt_has_its_own_limit(tiny: LanguageModel) -> None:
+    prompts = [Asked((5, 6, 7), most) for most in (1, 7, 3, 7, 2)]
+    assert generate(tiny, tiny.network, prompts) == [plain(tiny, one) for one in prompts]
+
+
+def test_rows_that_are_done_leave_the_batch(tiny: LanguageModel) -> None:
+    rows: list[int] = []
+
+    def count(module: object, inputs: object, keywords: dict[str, torch.Tensor]) -> None:
+        rows.append(keywords["input_ids"].shape[0])
+
+    hook = tiny.network.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        generate(tiny, tiny.network, [Asked((5, 6, n), 1 if n < 17 else 4) for n in range(7, 20)])
+    finally:
+        hook.remove()
+    assert rows == [13, 13, 3, 3, 3]
+
+
+def test_sampling_never_leaves_the_likeliest() -> None:
+    logits = torch.arange(200.0).expand(400, -1)
+    chosen = _choose(logits, temperature=1000.0)
+    assert chosen.min() >= 150 and len(set(chosen.tolist())) > 10
