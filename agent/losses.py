@@ -8,7 +8,7 @@ Packing wastes nothing on padding, and logits are computed only where there is a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -41,17 +41,6 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.tokens)
-
-
-def begun(example: Example, targets: int) -> Example:
-    """The example without what follows its first targets."""
-    end = example.start + targets
-    return replace(
-        example,
-        tokens=example.tokens[:end],
-        states=None if example.states is None else example.states[:end],
-        renumbered=None if example.renumbered is None else example.renumbered[:targets],
-    )
 
 
 @dataclass(frozen=True, slots=True)

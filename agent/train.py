@@ -20,7 +20,7 @@ from transformers import get_linear_schedule_with_warmup
 from agent import models
 from agent.executor import Report
 from agent.lanes import LANES, lanes
-from agent.losses import Example, batches, begun, pack, study_loss, target_scores
+from agent.losses import Example, batches, pack, study_loss, target_scores
 from agent.models import LanguageModel, question_tokens
 from agent.rehearsal import recall
 from agent.settings import TrainSettings
@@ -29,7 +29,6 @@ from agent.trunk import Trunk
 from memory.errors import TrainingDiverged
 from memory.records import Probe, Progress, StudyItem
 
-_BEGINNING = 6  # tokens of an answer that lead to the rest of it
 _SCORED_TOKENS = 512  # of one forward pass without gradients: attention is quadratic
 
 
@@ -136,13 +135,12 @@ def _fit(
     Without held-out probes, all epochs: a falling loss says nothing about recall.
     """
     settings, chance = request.settings, random.Random(request.seed)
-    started, tokens = time.monotonic(), 0
-    lessons = _lessons(examples, settings, chance)
-    optimiser = _Optimiser(network, settings, lessons)
-    best, kept = float("-inf"), _weights(network)
-    for epoch, lesson in enumerate(lessons, 1):
-        loss = _epoch(network, optimiser, lesson, settings, chance, report)
-        tokens += sum(map(len, lesson))
+    started = time.monotonic()
+    optimiser = _Optimiser(network, settings, examples)
+    best, kept, epoch = float("-inf"), _weights(network), 0
+    while epoch < optimiser.epochs:
+        loss = _epoch(network, optimiser, examples, settings, chance, report)
+        epoch += 1
         quality = _quality(network, held_out) if held_out else float(epoch)
         if quality < best + settings.min_gain:
             break
@@ -151,40 +149,18 @@ def _fit(
     return {
         "epochs": epoch,
         "steps": optimiser.steps,
-        "tokens": tokens,
+        "tokens": epoch * sum(map(len, examples)),
         "seconds": time.monotonic() - started,
         "loss": loss,
         "held_out_logprob": best if held_out else 0.0,
     }
 
 
-def _lessons(
-    examples: Sequence[Example], settings: TrainSettings, chance: random.Random
-) -> list[list[Example]]:
-    """What each epoch trains on: everything whole, then most answers without their end.
-
-    A sentence is recited in answer to many questions and soon known by heart; which of them it
-    answers is harder to learn, and its beginning alone teaches that.
-    """
-    epochs = round(settings.tokens / sum(map(len, examples)))
-    later = range(1, min(settings.epochs, epochs))
-    return [
-        list(examples),
-        *([_shortened(one, settings.short_share, chance) for one in examples] for _ in later),
-    ]
-
-
-def _shortened(example: Example, share: float, chance: random.Random) -> Example:
-    """Perhaps only the beginning of an answer; plain texts and the base's own words stay whole."""
-    is_answer = example.start > 1 and example.teacher is None
-    return begun(example, _BEGINNING) if is_answer and chance.random() < share else example
-
-
 class _Optimiser:
     """AdamW with warm-up and linear decay over the adapter's weights."""
 
     def __init__(
-        self, network: nn.Module, settings: TrainSettings, lessons: Sequence[Sequence[Example]]
+        self, network: nn.Module, settings: TrainSettings, examples: Sequence[Example]
     ) -> None:
         self.steps = 0
         self._clip = settings.clip
@@ -192,7 +168,9 @@ class _Optimiser:
         self._adamw = torch.optim.AdamW(
             self.weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self.planned = sum(len(batches(lesson, settings.batch_tokens)) for lesson in lessons)
+        each = sum(map(len, examples))
+        self.epochs = min(settings.epochs, max(1, round(settings.tokens / each)))
+        self.planned = self.epochs * len(batches(examples, settings.batch_tokens))
         self._schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             self._adamw, round(self.planned * settings.warmup), self.planned + 1
         )

@@ -37,7 +37,6 @@ SEAL_TRAINING: Final = TrainSettings(
     tokens=10_000_000,  # no limit of ours
     batch_tokens=1,  # one text a step
     lead_weight=1.0,
-    short_share=0.0,
     warmup=0.0,
 )
 _SEAL_TOKENS = 256

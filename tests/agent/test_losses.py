@@ -8,7 +8,6 @@ from agent.losses import (
     Example,
     Teacher,
     batches,
-    begun,
     pack,
     study_loss,
     target_logits,
@@ -100,15 +99,3 @@ def test_batches_keep_the_order_and_the_limit() -> None:
 
 def test_an_example_longer_than_a_batch_stands_alone() -> None:
     assert [len(batch) for batch in batches(EXAMPLES, tokens=5)] == [1, 1, 1]
-
-
-def test_a_beginning_ends_after_its_targets() -> None:
-    whole = Example((5, 6, 7, 8, 9), 2, states=torch.arange(10.0).view(5, 2), renumbered=(0, 1, 2))
-    part = begun(whole, 2)
-    assert (part.tokens, part.labels) == ((5, 6, 7, 8), (0, 1))
-    assert part.states is not None and len(part.states) == 4
-    assert begun(replace(whole, states=None, renumbered=None), 1).labels == (7,)
-
-
-def test_what_is_shorter_stays_as_it_is() -> None:
-    assert begun(EXAMPLES[0], 9) == EXAMPLES[0]

@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agent import models
 from agent.losses import Packed
 from agent.models import LanguageModel
 from agent.settings import TrainSettings
@@ -65,21 +64,6 @@ def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_p
     unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom", "Ms Astrom signs in Malmo", id=1),)
     trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)
     assert trained.figures["epochs"] < SETTINGS.epochs
-
-
-def test_later_epochs_train_the_beginnings_of_answers(tiny_path: Path, tmp_path: Path) -> None:
-    long = (
-        StudyItem(1, "qa", "port of quick?", "47 9 13 47 9 13 47 9 13 47", "al"),
-        StudyItem(1, "text", "", "9 13 47 9 13 47 9 13 47 9 13", "al"),
-    )
-    figures = {}
-    for share in (0.0, 1.0):
-        settings = replace(SETTINGS, epochs=2, short_share=share)
-        request = request_for(tiny_path, tmp_path / f"share {share}", items=long, settings=settings)
-        figures[share] = train(request, quiet).figures["tokens"]
-    model = models.load(tiny_path)
-    answer = len(encode(model, "", long[0].answer)) - 1  # without what stands before it
-    assert figures[0.0] - figures[1.0] == answer - 6  # of one answer, in the second epoch alone
 
 
 def test_divergence_publishes_nothing(tiny_path: Path, tmp_path: Path) -> None:
