@@ -34,7 +34,9 @@ class TrainSettings:
     alpha: int = 32
     frozen_share: float = 0.5  # of the layers, from below, that get no adapter; half as dear
     learning_rate: float = 2e-3
+    onward_rate: float = 0.35  # of the learning rate, when training goes on from a parent adapter
     epochs: int = 8  # at most; early stop usually ends sooner
+    onward_epochs: int = 3  # instead, when training goes on: what the parent learned is at stake
     tokens: int = 85_000  # in all epochs at most; 20,000 a minute on two cores
     batch_tokens: int = 96  # tokens in one step
     lead_weight: float = 6.0  # of an answer's first three tokens: they decide which it will be
@@ -42,7 +44,7 @@ class TrainSettings:
     warmup: float = 0.05  # share of steps
     weight_decay: float = 0.0
     clip: float = 1.0
-    replay_share: float = 0.3  # replayed items per new item
+    replay_share: float = 0.9  # replayed items per new item
     general_share: float = 0.1  # general questions per new item, answered by the base
     general_least: int = 24  # of them, beside the smallest batch: two steps already do harm
     threads: int = 0  # 0: one per core

@@ -9,7 +9,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -60,6 +60,7 @@ def train(request: TrainRequest, report: Report) -> Trained:
     torch.manual_seed(request.seed)
     model = models.load(request.base)
     network = adapted(model, request.parent, request.settings)
+    settings = request.settings if request.parent is None else _onward(request.settings)
     examples = [encode(model, item.prompt, item.answer) for item in request.items]
     examples += recall(model, network, request.general)
     held_out = [encode(model, probe.question, probe.statement) for probe in request.held_out]
@@ -68,7 +69,7 @@ def train(request: TrainRequest, report: Report) -> Trained:
     shortlist = Shortlist(network, [*examples, *held_out])
     examples, held_out = shortlist.renumber(examples), shortlist.renumber(held_out)
     with trunk.cut_off(), shortlist.head():
-        figures = _fit(network, examples, held_out, request, report)
+        figures = _fit(network, examples, held_out, settings, request.seed, report)
     models.save_adapter(network, request.base.name, request.output, request.saved_as)
     return Trained(figures)
 
@@ -85,6 +86,15 @@ def adapted(model: LanguageModel, parent: Path | None, settings: TrainSettings) 
         task_type="CAUSAL_LM",
     )
     return models.adapt(model, config)
+
+
+def _onward(settings: TrainSettings) -> TrainSettings:
+    """The recipe to go on from a parent: at full strength one new file wipes out the old ones."""
+    return replace(
+        settings,
+        learning_rate=settings.learning_rate * settings.onward_rate,
+        epochs=settings.onward_epochs,
+    )
 
 
 def _linear_modules(model: LanguageModel) -> list[str]:
@@ -127,15 +137,15 @@ def _fit(
     network: PeftModel,
     examples: Sequence[Example],
     held_out: Sequence[Example],
-    request: TrainRequest,
+    settings: TrainSettings,
+    seed: int,
     report: Report,
 ) -> dict[str, float]:
     """Epochs until the held-out probes stop improving; the best epoch's weights stay.
 
     Without held-out probes, all epochs: a falling loss says nothing about recall.
     """
-    settings, chance = request.settings, random.Random(request.seed)
-    started = time.monotonic()
+    started, chance = time.monotonic(), random.Random(seed)
     optimiser = _Optimiser(network, settings, examples)
     best, kept, epoch = float("-inf"), _weights(network), 0
     while epoch < optimiser.epochs:

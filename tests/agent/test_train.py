@@ -60,6 +60,17 @@ def test_a_child_adapter_goes_on_from_its_parent(tiny_path: Path, tmp_path: Path
     assert all(torch.equal(parent[name], child[name]) for name in parent)
 
 
+def test_going_on_is_gentler(tiny_path: Path, tmp_path: Path) -> None:
+    train(request_for(tiny_path, tmp_path / "parent"), quiet)
+    gentle = replace(SETTINGS, epochs=5, onward_epochs=2, onward_rate=0.0)
+    request = request_for(
+        tiny_path, tmp_path / "child", parent=tmp_path / "parent", settings=gentle
+    )
+    assert train(request, quiet).figures["epochs"] == 2
+    parent, child = weights(tmp_path / "parent"), weights(tmp_path / "child")
+    assert all(torch.equal(parent[name], child[name]) for name in parent)
+
+
 def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_path: Path) -> None:
     unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom", "Ms Astrom signs in Malmo", id=1),)
     trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)
