@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers import DynamicCache
 
 from agent.models import LanguageModel, end_tokens
 
@@ -17,7 +17,6 @@ _ROWS = 112  # prompts decoded together, at most
 _WORTH = 24  # tokens that prompts must share to be a group
 _CROWDED = 0.9  # share of a batch's rows below which those that are done leave it
 _LIKELIEST = 50  # tokens to draw from
-_ROOM = 32  # tokens that a cache can take before it moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class _Rows:
 
     tokens: Tensor  # [rows, new], what the network has not seen
     mask: Tensor  # [rows, seen + new]
-    cache: Cache
+    cache: DynamicCache
 
     def step(self, network: nn.Module, temperature: float) -> list[int]:
         """Choose the next token of each row."""
@@ -186,9 +185,9 @@ def _choose(logits: Tensor, temperature: float) -> Tensor:
     return likeliest.indices.gather(-1, drawn)[:, 0]
 
 
-def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> Cache:
+def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> DynamicCache:
     """Keys and values of each group's beginning, once for every row of `of`."""
-    cache = Cache(layer_class_to_replicate=_RoomyLayer)
+    cache = DynamicCache()
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     network(
         input_ids=tokens,
@@ -200,37 +199,6 @@ def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> Cache
     )
     cache.batch_select_indices(of)
     return cache
-
-
-class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values with room for more: its parent copies them all for every token."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._room: dict[str, Tensor] = {}  # what the keys and values are the beginning of
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *_: object, **__: object
-    ) -> tuple[Tensor, Tensor]:
-        """Append [rows, heads, new, width]; returns all keys and all values."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        self.keys = self._appended("keys", self.keys, key_states)
-        self.values = self._appended("values", self.values, value_states)
-        return self.keys, self.values
-
-    def _appended(self, name: str, held: Tensor | None, new: Tensor) -> Tensor:
-        assert held is not None  # the parent made it above
-        seen = held.shape[-2] if held.numel() else 0
-        total = seen + new.shape[-2]
-        room = self._room.get(name)
-        if room is None or room.data_ptr() != held.data_ptr() or room.shape[-2] < total:
-            rows, heads, _, width = new.shape
-            room = self._room[name] = new.new_empty(rows, heads, total + _ROOM, width)
-            if seen:
-                room[..., :seen, :] = held
-        room[..., seen:total, :] = new
-        return room[..., :total, :]
 
 
 def _left_padded(rows: Sequence[Sequence[int]], model: LanguageModel) -> tuple[Tensor, Tensor]:
