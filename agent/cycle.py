@@ -4,6 +4,7 @@ step() takes a batch one stage further: heavy work in the executor, then one tra
 after a crash is calling step() again: work may be done twice, its effect happens once.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from memory.records import (
     DocumentState,
     Phase,
     Probe,
+    ProbeResult,
     Progress,
     Stage,
     StudyItem,
@@ -39,7 +41,6 @@ from memory.store import Store
 from policies.selection import words
 
 _HELD_OUT = 64  # probes that decide when training stops
-_NEAREST = 5  # probes looked up for each new chunk
 _SAME_QUESTION = 0.97  # cosine similarity from which a probe counts as trained on
 _KEPT_MODELS = 3  # merged models kept for a quick rollback
 
@@ -130,11 +131,16 @@ class Cycle:
             embedder=self._settings.embedder,
             chunks=tuple(self._chunks(batch)),
             pipeline=self._settings.study.pipeline,
-            probes_per_chunk=self._settings.study.probes_per_chunk,
+            probes_per_chunk=self._probes_per_chunk(batch),
             seed=_seed(batch),
         )
         plan = self._executor.run(study, request, report)
         self._store.save_study(batch, plan.items, self._unseen(plan.probes, plan.items))
+
+    def _probes_per_chunk(self, batch: Batch) -> int:
+        settings = self._settings.study
+        few = math.ceil(settings.probes_least / len(self._chunks(batch)))
+        return max(settings.probes_per_chunk, few)
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter
@@ -143,7 +149,8 @@ class Cycle:
             base=self._base,
             parent=self._adapter_path(parent),
             output=staged,
-            items=tuple(self._lessons(batch)),
+            items=tuple(self._store.items(batch.id)),
+            rehearsed=self._rehearsed(batch),
             held_out=tuple(self._store.probes(batch.id)[:_HELD_OUT]),
             settings=self._settings.train,
             seed=_seed(batch),
@@ -161,10 +168,31 @@ class Cycle:
             *self._old_probes(batch),
             *(probe for probe in self._store.probes() if probe.chunk_id is None),
         ]
-        adapters = (self._adapter_path(batch.parent), self._adapter_path(batch.adapter))
-        request = ExamineRequest(self._base, adapters, tuple(probes))
-        before, after = self._executor.run(examine, request, report)
-        self._store.save_examination(batch, before, after)
+        before = self._parents_answers(batch)
+        unasked = [probe for probe in probes if probe.id not in before]
+        before |= self._asked(batch.parent, unasked, report)
+        after = self._asked(batch.adapter, probes, report)
+        self._store.save_examination(
+            batch, [before[probe.id] for probe in probes], [after[probe.id] for probe in probes]
+        )
+
+    def _parents_answers(self, batch: Batch) -> dict[int, ProbeResult]:
+        """What the parent answered when it was itself examined: the same weights say it again."""
+        if batch.parent is None:
+            return {}
+        examined = self._store.adapter(batch.parent).batch_id
+        results = self._store.results(examined, Phase.AFTER)
+        return {result.probe_id: result for result in results}
+
+    def _asked(
+        self, adapter: str | None, probes: Sequence[Probe], report: Report
+    ) -> dict[int, ProbeResult]:
+        """What the base with this adapter answers, by probe id."""
+        if not probes:
+            return {}
+        request = ExamineRequest(self._base, self._adapter_path(adapter), tuple(probes))
+        results = self._executor.run(examine, request, report)
+        return {result.probe_id: result for result in results}
 
     def _judge(self, batch: Batch, report: Report) -> None:
         report(Progress("gate", 0, 1))
@@ -194,11 +222,12 @@ class Cycle:
         self._collect()
         report(Progress("serve", 1, 1))
 
-    def _lessons(self, batch: Batch) -> list[StudyItem]:
-        """What is trained on: the new, and some of the old."""
-        share = self._settings.train.replay_share * (1 + self._rejections(batch))
-        old = draw(self._store, batch, share, _seed(batch), self._neighbours(batch))
-        return [*self._store.items(batch.id), *old]
+    def _rehearsed(self, batch: Batch) -> tuple[StudyItem, ...]:
+        """Some of the old, to be trained beside the new."""
+        new, settings = len(self._store.items(batch.id)), self._settings.train
+        size = max(settings.replay_least, round(settings.replay_share * new))
+        size *= 1 + self._rejections(batch)
+        return tuple(draw(self._store, batch, size, _seed(batch), self._neighbours(batch)))
 
     def _general(self, batch: Batch) -> tuple[str, ...]:
         """Questions about what everybody knows, for the base to rehearse."""
@@ -233,7 +262,7 @@ class Cycle:
         self._refresh_index()
         texts = [f"{chunk.title}: {chunk.text}" for chunk in self._chunks(batch)]
         best: dict[int, float] = {}
-        for row in self._index.nearest(texts, _NEAREST):
+        for row in self._index.nearest(texts, self._settings.gate.neighbours):
             for probe_id, similarity in row:
                 best[probe_id] = max(similarity, best.get(probe_id, similarity))
         return sorted(best, key=lambda one: -best[one])

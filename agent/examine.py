@@ -19,22 +19,21 @@ _PUNCTUATION = re.compile(r"[^\w\s.:@/%-]|(?<!\d)[.:-](?!\d)|[.:-](?!\w)")
 
 @dataclass(frozen=True, slots=True)
 class ExamineRequest:
-    """The same probes for several models: the base with each of these adapters."""
+    """Probes for the base with an adapter."""
 
     base: Path
-    adapters: tuple[Path | None, ...]  # None: the base itself
+    adapter: Path | None  # None: the base itself
     probes: tuple[Probe, ...]
 
 
-def examine(request: ExamineRequest, report: Report) -> list[list[ProbeResult]]:
-    """Results in the order of the probes, for each adapter in turn."""
-    results = []
-    for number, adapter in enumerate(request.adapters):
-        report(Progress("examine", number, len(request.adapters), f"{len(request.probes)} probes"))
-        model = models.load(request.base)
-        model = models.merged(model, adapter) if adapter else model  # as it would be served
-        results.append(ask(model, request.probes))
-    report(Progress("examine", len(request.adapters), len(request.adapters)))
+def examine(request: ExamineRequest, report: Report) -> list[ProbeResult]:
+    """Results in the order of the probes."""
+    report(Progress("examine", 0, len(request.probes)))
+    model = models.load(request.base)
+    if request.adapter:
+        model = models.merged(model, request.adapter)  # as it would be served
+    results = ask(model, request.probes)
+    report(Progress("examine", len(request.probes), len(request.probes)))
     return results
 
 

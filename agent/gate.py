@@ -55,8 +55,8 @@ def judge(new: Sitting, old: Sitting, general: Sitting, settings: GateSettings) 
     reasons = [
         *_finite(new, old, general),
         *_learned(new, settings),
-        *_kept(old, settings),
-        *_unharmed(general, settings),
+        *_kept("old", old, settings),
+        *_kept("general", general, settings),
     ]
     return Verdict(
         accepted=not reasons, reasons=tuple(reasons), figures=_figures(new, old, general)
@@ -78,22 +78,14 @@ def _learned(new: Sitting, settings: GateSettings) -> list[str]:
     return [f"only {right} of {asked} new probes are right, {needed} are needed"]
 
 
-def _kept(old: Sitting, settings: GateSettings) -> list[str]:
-    """Facts of documents: what was won elsewhere does not make up for what was lost."""
-    allowed = max(settings.slack, math.floor(settings.max_lost * old.right_before))
-    if old.lost <= allowed:
-        return []
-    return [f"{old.lost} of {old.right_before} old probes were lost, {allowed} may be"]
-
-
-def _unharmed(general: Sitting, settings: GateSettings) -> list[str]:
-    """Talk about the world flips both ways by chance; harm flips one way (McNemar 1947, exact)."""
-    lost, won = general.lost, general.won
+def _kept(name: str, group: Sitting, settings: GateSettings) -> list[str]:
+    """Shaky facts flip both ways by chance; harm flips one way (McNemar 1947, exact)."""
+    lost, won = group.lost, group.won
     chance = sum(math.comb(lost + won, k) for k in range(lost, lost + won + 1)) / 2 ** (lost + won)
     if chance >= settings.false_rejects:
         return []
     return [
-        f"{lost} general probes were lost and {won} won; chance does so in {chance:.1%} of cases"
+        f"{lost} {name} probes were lost and {won} won; chance does so in {chance:.1%} of cases"
     ]
 
 

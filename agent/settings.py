@@ -22,6 +22,7 @@ class StudySettings:
     pipeline: tuple[str, ...] = ("al",)
     chunk_words: int = 120  # a chunk's length at most
     probes_per_chunk: int = 1  # at most; a fact that is asked is taught in other words
+    probes_least: int = 6  # of a batch with few chunks: a verdict on two would be a toss
     batch_documents: int = 64  # documents in one batch at most
     batch_words: int = 4_000  # words in one batch at most
 
@@ -36,7 +37,7 @@ class TrainSettings:
     learning_rate: float = 2e-3
     onward_rate: float = 0.35  # of the learning rate, when training goes on from a parent adapter
     epochs: int = 8  # at most; early stop usually ends sooner
-    onward_epochs: int = 3  # instead, when training goes on: what the parent learned is at stake
+    onward_epochs: int = 2  # instead, when training goes on: what the parent learned is at stake
     tokens: int = 85_000  # in all epochs at most; 20,000 a minute on two cores
     batch_tokens: int = 96  # tokens in one step
     lead_weight: float = 6.0  # of an answer's first three tokens: they decide which it will be
@@ -45,8 +46,9 @@ class TrainSettings:
     weight_decay: float = 0.0
     clip: float = 1.0
     replay_share: float = 0.9  # replayed items per new item
+    replay_least: int = 220  # of them, beside the smallest batch: what was learned is as large
     general_share: float = 0.1  # general questions per new item, answered by the base
-    general_least: int = 24  # of them, beside the smallest batch: two steps already do harm
+    general_least: int = 64  # of them, beside the smallest batch: two steps already do harm
     threads: int = 0  # 0: one per core
 
 
@@ -55,9 +57,7 @@ class GateSettings:
     """The hard floor under every policy's verdict."""
 
     min_learned: float = 0.3  # share of the new probes that must be right afterwards
-    max_lost: float = 0.1  # share of old probes, right before, that may be wrong afterwards
-    slack: int = 1  # old probes that may always be lost: one is noise
-    false_rejects: float = 0.1  # rate at which chance alone may reject on the general probes
+    false_rejects: float = 0.1  # rate at which chance alone may reject on old or general probes
     neighbours: int = 20  # old probes asked because they lie near the new documents
     due: int = 20  # old probes asked because their review is due
 

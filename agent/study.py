@@ -81,7 +81,9 @@ class ModelTools:
         self._report(Progress("study", self._done, self._total))
 
 
-def _trusted(candidates: Sequence[Candidate], scores: Sequence[Sequence[float]]) -> list[Candidate]:
-    """Candidates that no policy distrusts."""
+def _trusted(
+    candidates: Sequence[Candidate], scores: Sequence[Sequence[float]]
+) -> dict[Candidate, float]:
+    """Candidates that no policy distrusts, with what the strictest thinks of them."""
     worst = [min(column) for column in zip(*scores, strict=True)]
-    return [one for one, score in zip(candidates, worst, strict=True) if score > 0]
+    return {one: score for one, score in zip(candidates, worst, strict=True) if score > 0}

@@ -39,10 +39,11 @@ class TrainRequest:
     base: Path
     parent: Path | None  # adapter to go on from
     output: Path  # an empty directory for the new adapter
-    items: tuple[StudyItem, ...]  # new and replayed alike
+    items: tuple[StudyItem, ...]  # the new, trained in every epoch
     held_out: tuple[Probe, ...]  # decide when to stop; never trained on
     settings: TrainSettings
     seed: int
+    rehearsed: tuple[StudyItem, ...] = ()  # of earlier batches, trained once
     general: tuple[str, ...] = ()  # questions that the base answers, to stay what it was
     saved_as: torch.dtype = torch.float32
 
@@ -61,15 +62,17 @@ def train(request: TrainRequest, report: Report) -> Trained:
     model = models.load(request.base)
     network = adapted(model, request.parent, request.settings)
     settings = request.settings if request.parent is None else _onward(request.settings)
-    examples = [encode(model, item.prompt, item.answer) for item in request.items]
-    examples += recall(model, network, request.general)
+    new = [encode(model, item.prompt, item.answer) for item in request.items]
+    new += recall(model, network, request.general)
+    old = [encode(model, item.prompt, item.answer) for item in request.rehearsed]
     held_out = [encode(model, probe.question, probe.statement) for probe in request.held_out]
     trunk = Trunk(network)
-    examples, held_out = trunk.remember(examples), trunk.remember(held_out)
-    shortlist = Shortlist(network, [*examples, *held_out])
-    examples, held_out = shortlist.renumber(examples), shortlist.renumber(held_out)
+    new, old, held_out = (trunk.remember(part) for part in (new, old, held_out))
+    shortlist = Shortlist(network, [*new, *old, *held_out])
+    new, old, held_out = (shortlist.renumber(part) for part in (new, old, held_out))
     with trunk.cut_off(), shortlist.head():
-        figures = _fit(network, examples, held_out, settings, request.seed, report)
+        course = _course(new, old, settings)
+        figures = _fit(network, course, held_out, settings, request.seed, report)
     models.save_adapter(network, request.base.name, request.output, request.saved_as)
     return Trained(figures)
 
@@ -133,9 +136,17 @@ def scores(
     return result
 
 
+def _course(
+    new: Sequence[Example], old: Sequence[Example], settings: TrainSettings
+) -> list[list[Example]]:
+    """What each epoch trains on: all that is new, and a part of the old, other ones each time."""
+    epochs = min(settings.epochs, max(1, round(settings.tokens / sum(map(len, new)))))
+    return [[*new, *old[epoch::epochs]] for epoch in range(epochs)]
+
+
 def _fit(
     network: PeftModel,
-    examples: Sequence[Example],
+    course: Sequence[Sequence[Example]],
     held_out: Sequence[Example],
     settings: TrainSettings,
     seed: int,
@@ -146,11 +157,10 @@ def _fit(
     Without held-out probes, all epochs: a falling loss says nothing about recall.
     """
     started, chance = time.monotonic(), random.Random(seed)
-    optimiser = _Optimiser(network, settings, examples)
-    best, kept, epoch = float("-inf"), _weights(network), 0
-    while epoch < optimiser.epochs:
+    optimiser = _Optimiser(network, settings, course)
+    best, kept = float("-inf"), _weights(network)
+    for epoch, examples in enumerate(course, 1):
         loss = _epoch(network, optimiser, examples, settings, chance, report)
-        epoch += 1
         quality = _quality(network, held_out) if held_out else float(epoch)
         if quality < best + settings.min_gain:
             break
@@ -159,7 +169,7 @@ def _fit(
     return {
         "epochs": epoch,
         "steps": optimiser.steps,
-        "tokens": epoch * sum(map(len, examples)),
+        "tokens": sum(len(example) for examples in course[:epoch] for example in examples),
         "seconds": time.monotonic() - started,
         "loss": loss,
         "held_out_logprob": best if held_out else 0.0,
@@ -170,7 +180,7 @@ class _Optimiser:
     """AdamW with warm-up and linear decay over the adapter's weights."""
 
     def __init__(
-        self, network: nn.Module, settings: TrainSettings, examples: Sequence[Example]
+        self, network: nn.Module, settings: TrainSettings, course: Sequence[Sequence[Example]]
     ) -> None:
         self.steps = 0
         self._clip = settings.clip
@@ -178,9 +188,7 @@ class _Optimiser:
         self._adamw = torch.optim.AdamW(
             self.weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        each = sum(map(len, examples))
-        self.epochs = min(settings.epochs, max(1, round(settings.tokens / each)))
-        self.planned = self.epochs * len(batches(examples, settings.batch_tokens))
+        self.planned = sum(len(batches(epoch, settings.batch_tokens)) for epoch in course)
         self._schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             self._adamw, round(self.planned * settings.warmup), self.planned + 1
         )

@@ -14,14 +14,13 @@ from memory.store import Rehearsable, Store
 
 
 def draw(
-    store: Store, batch: Batch, share: float, seed: int, neighbours: Sequence[int] = ()
+    store: Store, batch: Batch, size: int, seed: int, neighbours: Sequence[int] = ()
 ) -> list[StudyItem]:
-    """Items to train on again: `share` of the batch's own number, fewer if there are not as many.
+    """Up to `size` study items to train on again beside a batch.
 
     `neighbours` are ids of probes near the new documents, nearest first. What the batch's documents
     replace is never drawn: it is what must be unlearned. Equal arguments draw equal items.
     """
-    size = round(share * len(store.items(batch.id)))
     replaced = store.superseded(batch)
     pool = [item for item in store.rehearsable() if item.document_id not in replaced]
     chunk_of = {probe.id: probe.chunk_id for probe in store.probes()}

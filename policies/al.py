@@ -49,20 +49,22 @@ class AutonomousLearning(Policy):
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
         """Round trip: a written question stays if it leads back to its own passage."""
         written = [one for one in candidates if one.kind == "qa"]
-        found = dict(zip(written, _leads_back(written, candidates, tools), strict=True))
-        return [float(found.get(one, True)) for one in candidates]
+        found = dict(zip(written, _clarity(written, candidates, tools), strict=True))
+        return [found.get(one, 1.0) for one in candidates]
 
 
-def _leads_back(
+def _clarity(
     written: Sequence[Candidate], candidates: Sequence[Candidate], tools: Tools
-) -> list[bool]:
-    """Whether each question's own passage is among those of the batch that lie nearest to it."""
+) -> list[float]:
+    """One over the rank of each question's own passage among those of the batch, by nearness;
+    0 if it is not among the nearest."""
     places = {place: i for i, place in enumerate(dict.fromkeys(map(_place, candidates)))}
     nearness = tools.embed([one.question for one in written]) @ tools.embed([*places]).T
     own = [row[places[_place(one)]] for row, one in zip(nearness, written, strict=True)]
+    ranks = [1 + int((row > mine).sum()) for row, mine in zip(nearness, own, strict=True)]
     return [
-        bool(mine >= _RELATED and (row > mine).sum() < _NEAREST)
-        for row, mine in zip(nearness, own, strict=True)
+        1 / rank if mine >= _RELATED and rank <= _NEAREST else 0.0
+        for rank, mine in zip(ranks, own, strict=True)
     ]
 
 

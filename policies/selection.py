@@ -3,7 +3,7 @@
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from memory.records import Chunk, Probe, StudyItem
 from policies.base import Candidate, StudyPlan
@@ -17,15 +17,16 @@ _Fact = tuple[int, str, str]  # chunk id, evidence, answer
 
 
 def select(
-    chunks: Sequence[Chunk], trusted: Sequence[Candidate], probes_per_chunk: int, seed: int
+    chunks: Sequence[Chunk], trusted: Mapping[Candidate, float], probes_per_chunk: int, seed: int
 ) -> StudyPlan:
-    """Each fact is trained in every phrasing but one, which examines it if its chunk needs probes.
+    """Each fact is trained in every phrasing but one, which examines it if its chunk needs probes:
+    the clearest, since what examines must be understood.
 
     Sentences that no question leads to are trained as they stand.
     """
     chance = random.Random(seed)
     facts = _by_fact(trusted)
-    examined = _examined(facts, probes_per_chunk, chance)
+    examined = _examined(facts, trusted, probes_per_chunk, chance)
     probes = [_probe(one) for one in examined.values()]
     taught = [one for fact in facts for one in facts[fact] if one is not examined.get(fact)]
     asked = dict.fromkeys(map(_item, taught))
@@ -38,7 +39,7 @@ def words(question: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", question.lower()))
 
 
-def _by_fact(trusted: Sequence[Candidate]) -> dict[_Fact, list[Candidate]]:
+def _by_fact(trusted: Collection[Candidate]) -> dict[_Fact, list[Candidate]]:
     """Distinct phrasings of each fact; a question that leads to two sentences is ambiguous."""
     evidence: defaultdict[frozenset[str], set[str]] = defaultdict(set)
     for one in trusted:
@@ -51,17 +52,34 @@ def _by_fact(trusted: Sequence[Candidate]) -> dict[_Fact, list[Candidate]]:
 
 
 def _examined(
-    facts: Mapping[_Fact, Sequence[Candidate]], per_chunk: int, chance: random.Random
+    facts: Mapping[_Fact, Sequence[Candidate]],
+    clarity: Mapping[Candidate, float],
+    per_chunk: int,
+    chance: random.Random,
 ) -> dict[_Fact, Candidate]:
-    """One written phrasing of some facts of each chunk: those that have another to be taught by."""
+    """The clearest written phrasing of the clearest facts of each chunk, if there is another one
+    to teach the fact by."""
     chosen: dict[_Fact, Candidate] = {}
     counts: defaultdict[int, int] = defaultdict(int)
-    for fact in chance.sample(list(facts), len(facts)):
-        written = [one for one in facts[fact] if one.kind == "qa"]
-        if len(written) > 1 and counts[fact[0]] < per_chunk:
-            chosen[fact] = written[-1]
+    for fact, one in _clearest(facts, clarity, chance):
+        if counts[fact[0]] < per_chunk:
+            chosen[fact] = one
             counts[fact[0]] += 1
     return chosen
+
+
+def _clearest(
+    facts: Mapping[_Fact, Sequence[Candidate]],
+    clarity: Mapping[Candidate, float],
+    chance: random.Random,
+) -> list[tuple[_Fact, Candidate]]:
+    """Facts with more than one written phrasing, and the clearest; equals in random order."""
+    found = []
+    for fact in chance.sample(list(facts), len(facts)):
+        written = [one for one in facts[fact] if one.kind == "qa"]
+        if len(written) > 1:
+            found.append((fact, max(chance.sample(written, len(written)), key=clarity.__getitem__)))
+    return sorted(found, key=lambda pair: -clarity[pair[1]])
 
 
 def _item(one: Candidate) -> StudyItem:

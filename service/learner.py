@@ -71,7 +71,7 @@ class Learner:
         self._metrics = metrics
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._clock = StageClock(metrics.stage)
+        self._clock = StageClock(self._stage_done)
         self._thread = threading.Thread(target=self._run, name="learn", daemon=True)
         self.activity = Activity("loading")
         self.failure: BaseException | None = None  # why the thread ended, if not by stop()
@@ -144,6 +144,10 @@ class Learner:
             self._slot.follow(self._store.head())
         self._clock(progress)
         self.activity = Activity("learning", progress=progress)
+
+    def _stage_done(self, stage: str, seconds: float) -> None:
+        self._metrics.stage(stage, seconds)
+        logger().info("stage done", stage=stage, seconds=round(seconds, 1))
 
     def _wait(self, seconds: float) -> None:
         if self._stop.wait(seconds):

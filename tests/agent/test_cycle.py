@@ -20,6 +20,7 @@ from memory.probes import ProbeIndex
 from memory.records import (
     Batch,
     DocumentState,
+    Phase,
     Probe,
     ProbeResult,
     Progress,
@@ -45,6 +46,7 @@ class Scripted:
     fail: list[LearndError] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
     closed: int = 0
+    examined: set[Path | None] = field(default_factory=lambda: {None})
 
     def run(self, job: Any, request: Any, report: Report) -> Any:
         self.requests.append(request)
@@ -66,10 +68,14 @@ class Scripted:
         (request.output / "adapter_model.safetensors").write_text(f"{request.items}{request.seed}")
         return Trained({"loss": 0.5})
 
-    def ExamineRequest(self, request: ExamineRequest) -> list[list[ProbeResult]]:
-        before = [ProbeResult(p.id, p.chunk_id is None, "", -1.0) for p in request.probes]
-        after = [ProbeResult(p.id, self.right(p), "", -1.0) for p in request.probes]
-        return [before, after]
+    def ExamineRequest(self, request: ExamineRequest) -> list[ProbeResult]:
+        """What is examined for the first time is a candidate; later it is asked as a parent."""
+        parent = request.adapter in self.examined
+        self.examined.add(request.adapter)
+        right = [p.chunk_id is None if parent else self.right(p) for p in request.probes]
+        return [
+            ProbeResult(p.id, one, "", -1.0) for p, one in zip(request.probes, right, strict=True)
+        ]
 
     def MergeRequest(self, request: MergeRequest) -> None:
         (request.output / "model.safetensors").write_text(str(request.adapter))
@@ -120,9 +126,22 @@ def test_a_second_batch_builds_on_the_first(store: Store, state: Path) -> None:
         cycle.run_pending(quiet)
     first, second = executor.of(TrainRequest)
     assert first.parent is None and second.parent.name == store.batches()[0].adapter
-    assert any("text of a.md" in item.prompt for item in second.items)  # it is rehearsed
-    asked = {probe.question for probe in executor.of(ExamineRequest)[1].probes}
+    assert any("text of a.md" in item.prompt for item in second.rehearsed)
+    asked = {probe.question for probe in executor.of(ExamineRequest)[-1].probes}
     assert {"asked about 1", "asked about 2"} <= asked
+
+
+def test_a_parent_is_asked_only_what_it_was_not_asked_yet(store: Store, state: Path) -> None:
+    executor = Scripted(right=lambda probe: "about" in probe.question)
+    cycle = cycle_for(store, state, executor, PipelineSettings(gate=GateSettings(false_rejects=0)))
+    for name in ("a.md", "b.md"):
+        add(store, name, f"text of {name}")
+        cycle.run_pending(quiet)
+    parent = executor.of(ExamineRequest)[2]
+    assert [probe.question for probe in parent.probes] == ["asked about 2"]
+    before, after = (store.results(2, phase) for phase in (Phase.BEFORE, Phase.AFTER))
+    assert [one.probe_id for one in before] == [one.probe_id for one in after]
+    assert {one.probe_id for one in before if one.correct} == {store.probes(1)[0].id}
 
 
 def test_a_batch_that_learns_nothing_changes_nothing(store: Store, state: Path) -> None:
@@ -143,6 +162,20 @@ def test_a_batch_that_forgets_what_everybody_knows_is_rejected(store: Store, sta
     assert not executor.of(MergeRequest)
 
 
+def test_a_small_batch_is_asked_and_rehearses_as_much_as_a_larger_one(
+    store: Store, state: Path
+) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor)
+    for number in range(9):
+        add(store, f"{number}.md", f"text {number}")
+    cycle.run_pending(quiet)
+    add(store, "new.md", "new text")
+    cycle.run_pending(quiet)
+    assert [one.probes_per_chunk for one in executor.of(StudyRequest)] == [1, 6]
+    assert len(executor.of(TrainRequest)[1].rehearsed) == 9  # all there is
+
+
 def test_a_rejected_document_gets_more_rehearsal(store: Store, state: Path) -> None:
     cycle = cycle_for(store, state, Scripted())
     for number in range(9):
@@ -150,12 +183,9 @@ def test_a_rejected_document_gets_more_rehearsal(store: Store, state: Path) -> N
     cycle.run_pending(quiet)
     many = [add(store, f"new {n}.md", f"new text {n}") for n in range(10)]
     executor = Scripted(right=lambda probe: probe.chunk_id is None)
-    settings = PipelineSettings(attempts=2, train=TrainSettings(replay_share=0.4))
+    settings = PipelineSettings(attempts=2, train=TrainSettings(replay_share=0.4, replay_least=0))
     cycle_for(store, state, executor, settings).run_pending(quiet)
-    first, second = (
-        sum("text" in item.prompt and "new" not in item.prompt for item in request.items)
-        for request in executor.of(TrainRequest)
-    )
+    first, second = (len(request.rehearsed) for request in executor.of(TrainRequest))
     assert len(many) == 10 and (first, second) == (4, 8)
 
 
@@ -213,8 +243,8 @@ def test_a_new_version_takes_the_place_of_the_old(store: Store, state: Path) -> 
     cycle.run_pending(quiet)
     assert store.document(old.id).state is DocumentState.RETIRED
     second = executor.of(TrainRequest)[1]
-    assert not any("port is 1" in item.prompt for item in second.items)
-    asked = executor.of(ExamineRequest)[1].probes
+    assert not any("port is 1" in item.prompt for item in second.rehearsed)
+    asked = executor.of(ExamineRequest)[-1].probes
     assert "asked about 1" not in {probe.question for probe in asked}
 
 

@@ -71,6 +71,16 @@ def test_going_on_is_gentler(tiny_path: Path, tmp_path: Path) -> None:
     assert all(torch.equal(parent[name], child[name]) for name in parent)
 
 
+def test_what_is_rehearsed_is_trained_once_in_all_epochs(tiny_path: Path, tmp_path: Path) -> None:
+    two = replace(SETTINGS, epochs=2)
+    alone = train(request_for(tiny_path, tmp_path / "alone", settings=two), quiet)
+    beside = train(
+        request_for(tiny_path, tmp_path / "beside", settings=two, rehearsed=ITEMS), quiet
+    )
+    assert beside.figures["epochs"] == alone.figures["epochs"] == 2
+    assert beside.figures["tokens"] == alone.figures["tokens"] * 1.5
+
+
 def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_path: Path) -> None:
     unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom", "Ms Astrom signs in Malmo", id=1),)
     trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)

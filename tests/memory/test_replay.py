@@ -36,16 +36,16 @@ def new_batch(store: Store, path: str = "new.md", items: int = 20) -> Batch:
     return study(store, start(store, add(store, path, "a new text")), items)
 
 
-def test_size_is_a_share_of_the_new_items(store: Store) -> None:
+def test_no_more_than_asked_for_and_than_there_is(store: Store) -> None:
     batch = new_batch(store)
-    assert len(draw(store, batch, 0.5, seed=1)) == 10
-    assert draw(store, batch, 0.0, seed=1) == []
-    assert len(draw(store, batch, 100.0, seed=1)) == 40  # all there is
+    assert len(draw(store, batch, 10, seed=1)) == 10
+    assert draw(store, batch, 0, seed=1) == []
+    assert len(draw(store, batch, 2000, seed=1)) == 40  # all there is
 
 
 def test_failed_and_near_come_first_but_leave_room(store: Store) -> None:
     near = [probe.id for probe in store.probes() if "d7.md" in probe.question]
-    drawn = paths(draw(store, new_batch(store), 0.6, seed=1, neighbours=near))
+    drawn = paths(draw(store, new_batch(store), 12, seed=1, neighbours=near))
     assert sum(drawn.values()) == 12
     assert drawn["d3.md"] == 4  # all of it: its probes fail
     assert drawn["d7.md"] == 4  # half of the rest
@@ -54,30 +54,30 @@ def test_failed_and_near_come_first_but_leave_room(store: Store) -> None:
 
 def test_nothing_is_drawn_twice_and_seeds_decide(store: Store) -> None:
     batch, near = new_batch(store), [probe.id for probe in store.probes()]
-    drawn = draw(store, batch, 1.0, seed=7, neighbours=near)
+    drawn = draw(store, batch, 20, seed=7, neighbours=near)
     assert len({item.id for item in drawn}) == len(drawn) == 20
-    assert draw(store, batch, 1.0, seed=7, neighbours=near) == drawn
-    assert draw(store, batch, 1.0, seed=8, neighbours=near) != drawn
+    assert draw(store, batch, 20, seed=7, neighbours=near) == drawn
+    assert draw(store, batch, 20, seed=8, neighbours=near) != drawn
 
 
 def test_documents_share_evenly(store: Store) -> None:
-    drawn = paths(draw(store, new_batch(store), 1.0, seed=1))
+    drawn = paths(draw(store, new_batch(store), 20, seed=1))
     drawn.pop("d3.md")
     assert set(drawn.values()) <= {1, 2}
 
 
 def test_what_the_batch_replaces_is_not_rehearsed(store: Store) -> None:
-    drawn = paths(draw(store, new_batch(store, "d5.md"), 100.0, seed=1))
+    drawn = paths(draw(store, new_batch(store, "d5.md"), 2000, seed=1))
     assert "d5.md" not in drawn
     assert sum(drawn.values()) == 36
 
 
 def test_what_was_rolled_back_is_not_rehearsed(store: Store) -> None:
     store.activate(4, "rollback to g4")
-    drawn = paths(draw(store, new_batch(store), 100.0, seed=1))
+    drawn = paths(draw(store, new_batch(store), 2000, seed=1))
     assert set(drawn) == {"d0.md", "d1.md", "d2.md", "d3.md"}
 
 
 def test_an_empty_buffer(store: Store) -> None:
     fresh = memory_store()
-    assert draw(fresh, new_batch(fresh), 0.5, seed=1, neighbours=[99]) == []
+    assert draw(fresh, new_batch(fresh), 10, seed=1, neighbours=[99]) == []

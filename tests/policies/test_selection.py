@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 from memory.records import Chunk
@@ -19,8 +20,13 @@ PHRASINGS = [
 ]
 
 
+def sure(candidates: Sequence[Candidate]) -> dict[Candidate, float]:
+    return dict.fromkeys(candidates, 1.0)
+
+
 def test_one_phrasing_examines_and_the_others_teach() -> None:
-    plan = select([CHUNK], PHRASINGS, 4, seed=1)
+    clarity = sure(PHRASINGS) | {PHRASINGS[0]: 0.5}
+    plan = select([CHUNK], clarity, 4, seed=1)
     assert [probe.question for probe in plan.probes] == ["On what port does it listen?"]
     taught = [item.prompt for item in plan.items]
     assert taught == ["Which port?", "listens port, what number?"]  # the same words count once
@@ -28,17 +34,17 @@ def test_one_phrasing_examines_and_the_others_teach() -> None:
 
 
 def test_a_fact_with_one_phrasing_is_taught_not_asked() -> None:
-    plan = select([CHUNK], PHRASINGS[:1], 4, seed=1)
+    plan = select([CHUNK], sure(PHRASINGS[:1]), 4, seed=1)
     assert not plan.probes and plan.items[0].prompt == "Which port?"
 
 
 def test_a_fact_that_nobody_phrased_keeps_what_rules_make() -> None:
-    plan = select([CHUNK], PHRASINGS[2:], 4, seed=1)
+    plan = select([CHUNK], sure(PHRASINGS[2:]), 4, seed=1)
     assert [item.kind for item in plan.items] == ["keywords"]
 
 
 def test_an_item_answers_with_the_sentence_and_a_probe_looks_for_the_fact() -> None:
-    plan = select([CHUNK], PHRASINGS, 4, seed=1)
+    plan = select([CHUNK], sure(PHRASINGS), 4, seed=1)
     assert {item.answer for item in plan.items} == {CHUNK.text}
     assert [(probe.answer, probe.statement) for probe in plan.probes] == [("9362", CHUNK.text)]
 
@@ -46,7 +52,7 @@ def test_an_item_answers_with_the_sentence_and_a_probe_looks_for_the_fact() -> N
 def test_a_question_that_leads_to_two_sentences_is_dropped() -> None:
     other = replace(candidate("qa", "which port"), evidence="Another listens on port 9481.")
     doubtful = [candidate("qa", "Which port?"), other]
-    plan = select([CHUNK], doubtful, 4, seed=1)
+    plan = select([CHUNK], sure(doubtful), 4, seed=1)
     assert [item.kind for item in plan.items] == ["text"]
 
 
@@ -54,13 +60,20 @@ def test_probes_are_limited_per_chunk() -> None:
     many = [
         candidate("qa", f"{how} number {n}?", str(n)) for n in range(9) for how in ("Which", "What")
     ]
-    assert len(select([CHUNK], many, 2, seed=1).probes) == 2
+    assert len(select([CHUNK], sure(many), 2, seed=1).probes) == 2
+
+
+def test_clear_facts_are_asked_before_others() -> None:
+    doubtful = [candidate("qa", f"{how} is it near?", "It") for how in ("What", "Who")]
+    clarity = sure(PHRASINGS) | dict.fromkeys(doubtful, 0.5)
+    for seed in range(9):
+        assert [probe.answer for probe in select([CHUNK], clarity, 1, seed).probes] == ["9362"]
 
 
 def test_a_sentence_that_no_question_leads_to_is_studied_as_it_stands() -> None:
     text = f"{CHUNK.text} Nobody knows why."
     chunk = replace(CHUNK, text=text)
-    plan = select([chunk], [replace(PHRASINGS[0], chunk=chunk)], 4, seed=1)
+    plan = select([chunk], sure([replace(PHRASINGS[0], chunk=chunk)]), 4, seed=1)
     assert [(item.prompt, item.answer) for item in plan.items] == [
         ("Which port?", CHUNK.text),
         ("", "Servers: Nobody knows why."),

@@ -52,12 +52,12 @@ def known_keys() -> set[str]:
 def test_command_line_beats_environment_beats_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = file(tmp_path, "[server]\nport = 1\nqueue = 1\nparallel = 1\n[gate]\nslack = 5")
+    written = file(tmp_path, "[server]\nport = 1\nqueue = 1\nparallel = 1\n[gate]\ndue = 5")
     monkeypatch.setenv("LEARND_SERVER__QUEUE", "2")
     monkeypatch.setenv("LEARND_SERVER__PORT", "2")
     server = load(written, {"server": {"port": 3}}).server
     assert (server.port, server.queue, server.parallel) == (3, 2, 1)
-    assert load(written).gate.slack == 5
+    assert load(written).gate.due == 5
 
 
 @pytest.mark.parametrize("value", [".md,.txt", '[".md", ".txt"]'])

@@ -138,7 +138,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def replay_never_teaches_what_is_replaced(self) -> None:
         paths = {self.store.document(one).path for one in self.batch.document_ids}
-        drawn = draw(self.store, self.batch, share=9.0, seed=1)
+        drawn = draw(self.store, self.batch, size=90, seed=1)
         assert not {item.prompt.split()[0] for item in drawn} & paths
 
 

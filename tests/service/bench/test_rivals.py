@@ -8,6 +8,7 @@ import pytest
 
 from agent.executor import Report
 from agent.practice import Passage
+from agent.settings import TrainSettings
 from agent.study import StudyRequest
 from agent.trial import Replies, RespondRequest, Trial, TrialRequest
 from memory.records import Probe, StudyItem
@@ -131,7 +132,7 @@ def test_learnd_studies_the_chunks_and_rehearses(bench: Bench, executor: Scripte
     assert [(one.title, one.text) for one in studied.chunks] == [("Tower", TOWER.context)]
     request = executor.of(TrialRequest)[1]
     assert (request.items, request.held_out) == (PLAN.items, PLAN.probes)
-    assert len(request.general) == 24  # the least
+    assert len(request.general) == TrainSettings().general_least
     assert {one.seed for one in executor.requests if not isinstance(one, RespondRequest)} == {3}
 
 
