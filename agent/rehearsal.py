@@ -14,7 +14,7 @@ from agent.generate import Asked, generate
 from agent.losses import Example, batches, pack, teach
 from agent.models import LanguageModel, question_tokens
 
-_MOST = 20  # tokens of an answer; more would teach nothing new about the base
+_MOST = 32  # tokens of an answer; more would teach nothing new about the base
 _TOKENS = 1024  # of one forward pass: the logits of all targets are alive at once
 
 

@@ -47,8 +47,8 @@ class TrainSettings:
     clip: float = 1.0
     replay_share: float = 0.9  # replayed items per new item
     replay_least: int = 220  # of them, beside the smallest batch: what was learned is as large
-    general_share: float = 0.1  # general questions per new item, answered by the base
-    general_least: int = 64  # of them, beside the smallest batch: two steps already do harm
+    general_share: float = 0.14  # general questions per new item, answered by the base
+    general_least: int = 48  # of them, beside the smallest batch: two steps already do harm
     threads: int = 0  # 0: one per core
 
 
