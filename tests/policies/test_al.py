@@ -88,3 +88,17 @@ def test_the_round_trip_decides(question: str, trusted: bool) -> None:
     written = [score for one, score in scores.items() if one.kind == "qa" and one.answer == "9362"]
     assert [score > 0 for score in written] == [trusted]
     assert all(score == 1 for one, score in scores.items() if one.kind != "qa")
+
+
+def test_a_question_that_lies_nearer_to_another_passage_is_half_as_clear() -> None:
+    chunk = replace(
+        CHUNK, text="The server listens on port 9362. The hive garden number 3 has 30 bees."
+    )
+    policy, tools = (
+        AutonomousLearning(),
+        Scripted(Write="the server listens on port, hive garden number has bees"),
+    )
+    candidates = policy.propose([chunk], tools, seed=0)
+    scores = dict(zip(candidates, policy.score(candidates, tools, seed=0), strict=True))
+    written = {one.answer: score for one, score in scores.items() if one.kind == "qa"}
+    assert (written["9362"], written["30 bees"]) == (0.5, 1.0)
