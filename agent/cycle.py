@@ -16,6 +16,7 @@ from agent.examine import ExamineRequest, examine
 from agent.executor import Executor, Report
 from agent.gate import judge, sitting
 from agent.merge import MergeRequest, merge
+from agent.rehearsal import KEPT
 from agent.settings import PipelineSettings
 from agent.study import StudyRequest, study
 from agent.train import TrainRequest, train
@@ -155,6 +156,7 @@ class Cycle:
             settings=self._settings.train,
             seed=_seed(batch),
             general=self._general(batch),
+            kept=self._study_adapter and self._study_adapter / KEPT,
         )
         trained = self._executor.run(train, request, report)
         about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}

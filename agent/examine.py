@@ -13,6 +13,8 @@ from agent.train import encode, scores
 from memory.records import Probe, ProbeResult, Progress
 
 _SPARE_TOKENS = 16  # an answer may be this much longer than the one expected
+_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
+_DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS.split())}
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = re.compile(r"[^\w\s.:@/%-]|(?<!\d)[.:-](?!\d)|[.:-](?!\w)")
 
@@ -61,12 +63,13 @@ def is_right(answer: str, expected: str) -> bool:
 
 
 def normalise(text: str) -> str:
-    """Lower case, without articles and punctuation, single spaces (Rajpurkar et al. 2016).
+    """Lower case, without articles and punctuation, single spaces (Rajpurkar et al. 2016), and
+    numbers up to twelve in digits: four sides are 4 sides.
 
     Points, colons and dashes inside numbers and names stay: 10:15 is not 1015.
     """
     bare = _PUNCTUATION.sub(" ", text.lower())
-    return " ".join(_ARTICLES.sub(" ", bare).split())
+    return " ".join(_DIGITS.get(word, word) for word in _ARTICLES.sub(" ", bare).split())
 
 
 def _answers(model: LanguageModel, probes: Sequence[Probe]) -> list[str]:

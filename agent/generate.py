@@ -4,6 +4,7 @@ Prompts about the same passage begin with the same tokens. They are grouped by t
 keys and values are computed once a group and copied for each prompt of it.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from agent.lanes import count, lanes
 from agent.models import LanguageModel, end_tokens
 
-_ROWS = 112  # prompts decoded together, at most
+_ROWS = 112  # prompts decoded at the same time, at most
 _WORTH = 24  # tokens that prompts must share to be a group
 _CROWDED = 0.9  # share of a batch's rows below which those that are done leave it
 _LIKELIEST = 50  # tokens to draw from
@@ -28,6 +30,23 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Choice:
+    """How a token is chosen: the likeliest at temperature 0, else one of the likeliest 50."""
+
+    temperature: float
+    chance: torch.Generator
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Logits [rows, vocabulary] -> tokens [rows]."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        likeliest = logits.float().topk(min(_LIKELIEST, logits.shape[-1]))
+        odds = (likeliest.values / self.temperature).softmax(-1)
+        drawn = torch.multinomial(odds, 1, generator=self.chance)
+        return likeliest.indices.gather(-1, drawn)[:, 0]
+
+
+@dataclass(frozen=True, slots=True)
 class _Group:
     """Prompts that begin with the same tokens, by their place in the order given."""
 
@@ -35,7 +54,6 @@ class _Group:
     members: tuple[int, ...]
 
 
-@torch.no_grad()
 def generate(
     model: LanguageModel,
     network: nn.Module,
@@ -49,24 +67,31 @@ def generate(
     The same seed and prompts give the same answers on the same machine.
     """
     network.eval()
-    torch.manual_seed(seed)
     answers: dict[int, str] = {}
-    for groups in _batches(_groups(prompts), prompts):
-        rows = [i for group in groups for i in group.members]
-        texts = _batch(model, network, groups, prompts, temperature)
-        answers |= dict(zip(rows, texts, strict=True))
-        on_done(len(rows))
+    workers = count(model.device)
+    with lanes(model.device) as pool:
+        most = math.ceil(min(_ROWS, len(prompts)) / workers)
+        cut = list(_batches(_groups(prompts, most), prompts, most))
+
+        def write(number: int) -> list[str]:
+            chance = torch.Generator(model.device).manual_seed(seed + number)
+            return _batch(model, network, cut[number], prompts, _Choice(temperature, chance))
+
+        for groups, texts in zip(cut, pool.map(write, range(len(cut))), strict=True):
+            rows = [i for group in groups for i in group.members]
+            answers |= dict(zip(rows, texts, strict=True))
+            on_done(len(rows))
     return [answers[i] for i in range(len(prompts))]
 
 
-def _groups(prompts: Sequence[Asked]) -> list[_Group]:
-    """Neighbours in alphabetical order share the most."""
+def _groups(prompts: Sequence[Asked], most: int) -> list[_Group]:
+    """Of so many members at most; neighbours in alphabetical order share the most."""
     order = sorted(range(len(prompts)), key=lambda i: prompts[i].tokens)
     groups: list[_Group] = []
     for i in order:
         mine = prompts[i].tokens[:-1]  # the last token is never shared: it gives the first logits
         common = _common(groups[-1].shared, mine) if groups else 0
-        if groups and _pays(common, groups[-1]):
+        if groups and len(groups[-1].members) < most and _pays(common, groups[-1]):
             groups[-1] = _Group(mine[:common], (*groups[-1].members, i))
         else:
             groups.append(_Group(mine, (i,)))
@@ -75,7 +100,7 @@ def _groups(prompts: Sequence[Asked]) -> list[_Group]:
 
 def _pays(common: int, group: _Group) -> bool:
     """Whether one more member is worth the tokens that the group would no longer share."""
-    return common >= max(_WORTH, len(group.shared) // 2) and len(group.members) < _ROWS
+    return common >= max(_WORTH, len(group.shared) // 2)
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
@@ -84,7 +109,9 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _batches(groups: Sequence[_Group], prompts: Sequence[Asked]) -> Iterator[list[_Group]]:
+def _batches(
+    groups: Sequence[_Group], prompts: Sequence[Asked], most: int
+) -> Iterator[list[_Group]]:
     """Groups of like length together, each batch with at most so many prompts."""
 
     def size(group: _Group) -> tuple[int, int]:
@@ -92,7 +119,7 @@ def _batches(groups: Sequence[_Group], prompts: Sequence[Asked]) -> Iterator[lis
 
     batch: list[_Group] = []
     for group in sorted(groups, key=size):
-        if sum(len(one.members) for one in [*batch, group]) > _ROWS:
+        if batch and sum(len(one.members) for one in [*batch, group]) > most:
             yield batch
             batch = []
         batch.append(group)
@@ -100,12 +127,13 @@ def _batches(groups: Sequence[_Group], prompts: Sequence[Asked]) -> Iterator[lis
         yield batch
 
 
+@torch.no_grad()
 def _batch(
     model: LanguageModel,
     network: nn.Module,
     groups: Sequence[_Group],
     prompts: Sequence[Asked],
-    temperature: float,
+    choose: _Choice,
 ) -> list[str]:
     """Answers in the order of the groups' members."""
     members = [prompts[i] for group in groups for i in group.members]
@@ -117,7 +145,7 @@ def _batch(
     )
     rows = _Rows(own, torch.cat([seen[of], unseen], dim=1), _read(network, shared, seen, of))
     limits = [asked.most for asked in members]
-    written = _decode(network, rows, limits, end_tokens(model), temperature)
+    written = _decode(network, rows, limits, end_tokens(model), choose)
     decoded = model.tokenizer.batch_decode(written, skip_special_tokens=True)
     return [str(text).strip() for text in decoded]
 
@@ -130,7 +158,7 @@ class _Rows:
     mask: Tensor  # [rows, seen + new]
     cache: DynamicCache
 
-    def step(self, network: nn.Module, temperature: float) -> list[int]:
+    def step(self, network: nn.Module, choose: _Choice) -> list[int]:
         """Choose the next token of each row."""
         positions = (self.mask.cumsum(-1) - 1).clamp(min=0)[:, -self.tokens.shape[1] :]
         output = network(
@@ -141,7 +169,7 @@ class _Rows:
             use_cache=True,
             logits_to_keep=1,
         )
-        chosen = _choose(output.logits[:, -1], temperature)
+        chosen = choose(output.logits[:, -1])
         self.tokens = chosen[:, None]
         self.mask = torch.cat([self.mask, torch.ones_like(self.tokens)], dim=1)
         return [int(token) for token in chosen]
@@ -158,13 +186,13 @@ def _decode(
     rows: _Rows,
     limits: Sequence[int],
     ends: frozenset[int],
-    temperature: float,
+    choose: _Choice,
 ) -> list[list[int]]:
     """New tokens of each row, up to its limit or an end token; what is done leaves the batch."""
     written: list[list[int]] = [[] for _ in limits]
     here, unfinished = list(range(len(limits))), set(range(len(limits)))
     while unfinished:
-        for row, token in zip(here, rows.step(network, temperature), strict=True):
+        for row, token in zip(here, rows.step(network, choose), strict=True):
             if token not in ends and row in unfinished:
                 written[row].append(token)
             if token in ends or len(written[row]) >= limits[row]:
@@ -174,15 +202,6 @@ def _decode(
             here = [here[place] for place in places]
             rows.keep(places)
     return written
-
-
-def _choose(logits: Tensor, temperature: float) -> Tensor:
-    """Logits [rows, vocabulary] -> tokens [rows]: the likeliest, or one of the likeliest 50."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    likeliest = logits.float().topk(min(_LIKELIEST, logits.shape[-1]))
-    drawn = torch.multinomial((likeliest.values / temperature).softmax(-1), 1)
-    return likeliest.indices.gather(-1, drawn)[:, 0]
 
 
 def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> DynamicCache:

@@ -1,7 +1,7 @@
-"""Two small steps side by side: faster than one after the other, each spread over all cores.
+"""Two small pieces of work side by side: faster than one after the other, each over all cores.
 
-The matrices of a step of 100 tokens are too small to keep even two cores busy together, and between
-them lies work of one core alone (figures in CHANGELOG.md).
+The matrices of a step of 100 tokens or rows are too small to keep even two cores busy together, and
+between them lies work of one core alone (figures in CHANGELOG.md).
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,15 @@ import torch
 LANES = 2
 
 
+def count(device: torch.device) -> int:
+    """As many as the cores allow; one where there is but one core, and on a GPU."""
+    return LANES if device.type == "cpu" and torch.get_num_threads() >= LANES else 1
+
+
 @contextmanager
 def lanes(device: torch.device) -> Iterator[Executor]:
-    """Workers that share the cores; one worker where there is but one core, and on a GPU."""
-    threads = torch.get_num_threads()
-    workers = LANES if device.type == "cpu" and threads >= LANES else 1
+    """Workers that share the cores; as many as count() says."""
+    threads, workers = torch.get_num_threads(), count(device)
     each = threads // workers
     torch.set_num_threads(each)
     try:

@@ -6,6 +6,7 @@ result is a study adapter. It holds no document's facts, only the skill.
 
 import json
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import torch
 
+from agent import general, models
 from agent.executor import Report
+from agent.rehearsal import KEPT, keep, recall
 from agent.settings import TrainSettings
-from agent.train import Trained, TrainRequest, train
+from agent.train import Trained, TrainRequest, adapted, train
 from memory.errors import BadInput
 from memory.records import StudyItem
 from policies.sentences import sentences
@@ -40,7 +43,13 @@ def practise(request: PracticeRequest, report: Report) -> Trained:
     """Teach both skills in one pass. Raises BadInput, TrainingDiverged."""
     items = [item for path in request.data for item in _lessons(request, path)]
     recipe = TrainSettings(
-        frozen_share=0.0, learning_rate=8e-4, epochs=1, batch_tokens=512, lead_weight=1.0
+        rank=16,
+        alpha=32,
+        frozen_share=0.0,
+        learning_rate=8e-4,
+        epochs=1,
+        batch_tokens=512,
+        lead_weight=1.0,
     )
     trained = train(
         TrainRequest(
@@ -55,8 +64,17 @@ def practise(request: PracticeRequest, report: Report) -> Trained:
         ),
         report,
     )
+    _keep_general_knowledge(request)
     (request.output / "README.md").write_text(_card(request, trained))
     return trained
+
+
+def _keep_general_knowledge(request: PracticeRequest) -> None:
+    """What the base says to all general questions, so that no training has to ask it again."""
+    model = models.load(request.base)
+    prompts = general.prompts(sys.maxsize, request.seed)
+    said = recall(model, adapted(model, None, TrainSettings()), prompts)
+    keep(prompts, said, request.output / KEPT)
 
 
 def _lessons(request: PracticeRequest, path: Path) -> list[StudyItem]:

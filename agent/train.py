@@ -22,7 +22,8 @@ from agent.executor import Report
 from agent.lanes import LANES, lanes
 from agent.losses import Example, batches, pack, study_loss, target_scores
 from agent.models import LanguageModel, question_tokens
-from agent.rehearsal import recall
+from agent.nullspace import aim, freeze
+from agent.rehearsal import rehearse
 from agent.settings import TrainSettings
 from agent.shortlist import Shortlist
 from agent.trunk import Trunk
@@ -45,6 +46,7 @@ class TrainRequest:
     seed: int
     rehearsed: tuple[StudyItem, ...] = ()  # of earlier batches, trained once
     general: tuple[str, ...] = ()  # questions that the base answers, to stay what it was
+    kept: Path | None = None  # a file with its answers, see rehearsal.py
     saved_as: torch.dtype = torch.float32
 
 
@@ -63,24 +65,29 @@ def train(request: TrainRequest, report: Report) -> Trained:
     network = adapted(model, request.parent, request.settings)
     settings = request.settings if request.parent is None else _onward(request.settings)
     new = [encode(model, item.prompt, item.answer) for item in request.items]
-    new += recall(model, network, request.general)
+    general = rehearse(model, network, request.general, request.kept)
     old = [encode(model, item.prompt, item.answer) for item in request.rehearsed]
     held_out = [encode(model, probe.question, probe.statement) for probe in request.held_out]
     trunk = Trunk(network)
-    new, old, held_out = (trunk.remember(part) for part in (new, old, held_out))
-    shortlist = Shortlist(network, [*new, *old, *held_out])
-    new, old, held_out = (shortlist.renumber(part) for part in (new, old, held_out))
+    parts = [trunk.remember(part) for part in (new, old, general, held_out)]
+    shortlist = Shortlist(network, [one for part in parts for one in part])
+    new, old, general, held_out = (shortlist.renumber(part) for part in parts)
+    course = _course(new, old, general, settings)
     with trunk.cut_off(), shortlist.head():
-        course = _course(new, old, settings)
+        if request.parent is None and general:
+            aim(network, new, general)
         figures = _fit(network, course, held_out, settings, request.seed, report)
     models.save_adapter(network, request.base.name, request.output, request.saved_as)
     return Trained(figures)
 
 
 def adapted(model: LanguageModel, parent: Path | None, settings: TrainSettings) -> PeftModel:
-    """The model with a trainable adapter: the parent's, or a fresh one that changes nothing yet."""
+    """The model with a trainable adapter: the parent's, which goes on listening to the same, or a
+    fresh one that changes nothing yet."""
     if parent is not None:
-        return models.attach(model, parent, trainable=True)
+        network = models.attach(model, parent, trainable=True)
+        freeze(network)
+        return network
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -137,11 +144,31 @@ def scores(
 
 
 def _course(
-    new: Sequence[Example], old: Sequence[Example], settings: TrainSettings
+    new: Sequence[Example],
+    old: Sequence[Example],
+    general: Sequence[Example],
+    settings: TrainSettings,
 ) -> list[list[Example]]:
-    """What each epoch trains on: all that is new, and a part of the old, other ones each time."""
-    epochs = min(settings.epochs, max(1, round(settings.tokens / sum(map(len, new)))))
-    return [[*new, *old[epoch::epochs]] for epoch in range(epochs)]
+    """What each epoch trains on: the new, what the base says, and another part of the old.
+
+    Where the budget does not suffice for whole epochs, each leaves out another part of the new.
+    """
+    wanted = max(settings.epochs_least, settings.tokens / sum(map(len, new)))
+    passes = min(settings.epochs, wanted)
+    epochs = math.ceil(passes)
+    left_out = 1 - passes / epochs
+    return [
+        [*_without(new, left_out, epoch), *general, *old[epoch::epochs]] for epoch in range(epochs)
+    ]
+
+
+def _without(examples: Sequence[Example], share: float, turn: int) -> list[Example]:
+    """All but a share of the examples, evenly spread; in the next turn their neighbours."""
+    return [
+        one
+        for place, one in enumerate(examples, turn)
+        if math.floor((place + 1) * share) == math.floor(place * share)
+    ]
 
 
 def _fit(
@@ -222,7 +249,9 @@ def _epoch(
     device = optimiser.weights[0].device
 
     def gradients(batch: Sequence[Example]) -> tuple[float, tuple[Tensor | None, ...]]:
-        loss = study_loss(network, pack(batch, device), settings.lead_weight)
+        loss = study_loss(
+            network, pack(batch, device), settings.lead_weight, settings.general_weight
+        )
         return loss.item(), torch.autograd.grad(loss, optimiser.weights, allow_unused=True)
 
     losses = []

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from torch import Tensor, nn
+from torch import nn
 
-from agent.losses import Example, Packed, batches, pack, target_logits
+from agent.lanes import lanes
+from agent.losses import Example, batches, pack, target_logits
 
 _TOKENS = 512  # of one forward pass without gradients: attention is quadratic
 
@@ -43,29 +44,31 @@ class Trunk:
         finally:
             self._decoder.layers = layers
 
-    @torch.no_grad()
     def _remember(self, examples: Sequence[Example]) -> list[Example]:
-        result: list[Example] = []
-        for batch in batches(examples, _TOKENS):
-            packed = pack(batch, self._network.device)
-            states = torch.split(self._activations(packed), [len(example) for example in batch])
-            result += [
-                replace(one, states=state.clone()) for one, state in zip(batch, states, strict=True)
-            ]
-        return result
+        cut = batches(examples, _TOKENS)
+        with self._alone(), lanes(self._network.device) as pool:
+            return [one for part in pool.map(self._remembered, cut) for one in part]
 
-    def _activations(self, packed: Packed) -> Tensor:
-        """Output of the trunk, [tokens, width]: the decoder's, without what comes after it."""
+    @torch.no_grad()
+    def _remembered(self, batch: Sequence[Example]) -> list[Example]:
+        packed = pack(batch, self._network.device)
+        output = self._decoder(
+            input_ids=packed.tokens, position_ids=packed.positions, use_cache=False
+        )
+        states = torch.split(output.last_hidden_state[0], [len(example) for example in batch])
+        return [
+            replace(one, states=state.clone()) for one, state in zip(batch, states, strict=True)
+        ]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Inside, the decoder is the trunk: it ends before what stands on it."""
         layers, norm = self._decoder.layers, self._decoder.norm
         self._decoder.layers, self._decoder.norm = layers[: self.depth], nn.Identity()
         try:
-            output = self._decoder(
-                input_ids=packed.tokens, position_ids=packed.positions, use_cache=False
-            )
+            yield
         finally:
             self._decoder.layers, self._decoder.norm = layers, norm
-        states: Tensor = output.last_hidden_state[0]
-        return states
 
     @torch.no_grad()
     def _cuts_cleanly(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import models
+from agent import general, models
 from agent.examine import is_right
 from agent.generate import Asked, generate
 from agent.models import question_tokens
@@ -23,6 +23,8 @@ ROOT = Path(__file__).parent.parent
 QUESTIONS = json.loads((ROOT / "tests/data/handbook_questions.json").read_text())
 # For choosing recipes: close to the handbook's words, and in everyday words. Fifteen are too few.
 WORDINGS = json.loads((ROOT / "tests/data/handbook_wordings.json").read_text())
+# What everybody knows, and the built-in base answers right: all 76 of them.
+GENERAL = json.loads((ROOT / "tests/data/general_questions.json").read_text())
 
 DESK = """# The ferry desk
 
@@ -46,17 +48,22 @@ def test_the_practice_passages_know_nothing_of_the_handbook() -> None:
     assert not [name for name in names if re.search(rf"\b{name}\b", practice)]
 
 
+def test_what_everybody_knows_is_not_rehearsed() -> None:
+    rehearsed = {prompt.lower() for prompt in general.prompts(10_000, seed=0)}
+    assert len(GENERAL) == 76
+    assert not [row for row in GENERAL if row["question"].lower() in rehearsed]
+
+
 def by_wording(config: Config) -> dict[str, int]:
-    """Right answers of the head to WORDINGS, which are many: asked in one batch."""
+    """Right answers of the head to WORDINGS and GENERAL, which are many: asked in one batch."""
     with wiring.read_state(config) as state:
         path = state.locate(state.store.head())
     assert path is not None
     model = models.load(path)
-    asked = [
-        Asked(tuple(question_tokens(model.tokenizer, row["question"])), 48) for row in WORDINGS
-    ]
+    rows = [*WORDINGS, *GENERAL]
+    asked = [Asked(tuple(question_tokens(model.tokenizer, row["question"])), 48) for row in rows]
     right = Counter[str]()
-    for row, text in zip(WORDINGS, generate(model, model.network, asked), strict=True):
+    for row, text in zip(rows, generate(model, model.network, asked), strict=True):
         right[row["wording"]] += any(is_right(text, answer) for answer in row["answers"])
     return dict(right)
 

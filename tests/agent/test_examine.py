@@ -16,6 +16,8 @@ from memory.records import Probe
         ("`otter revert`", "otter revert"),
         ("On 4 November 2027", "4 November 2027"),
         ("Maren Oduya-Stroud.", "Maren Oduya-Stroud"),
+        ("A square has 4 sides.", "four"),
+        ("After twelve minutes", "12 minutes"),
     ],
 )
 def test_right_answers(answer: str, expected: str) -> None:

@@ -1,7 +1,22 @@
+import threading
+from collections.abc import Iterator
+
+import pytest
 import torch
 
-from agent.generate import Asked, _choose, generate
+from agent.generate import Asked, _Choice, generate
+from agent.lanes import count
 from agent.models import LanguageModel
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def one_lane() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def plain(model: LanguageModel, asked: Asked) -> str:
@@ -31,7 +46,7 @@ def test_prompts_that_begin_alike_answer_as_each_alone(tiny: LanguageModel) -> N
     assert generate(tiny, tiny.network, prompts) == [plain(tiny, one) for one in prompts]
 
 
-def test_what_prompts_share_is_read_once(tiny: LanguageModel) -> None:
+def test_what_prompts_share_is_read_once(one_lane: None, tiny: LanguageModel) -> None:
     passage = tuple(range(5, 105))
     read: list[int] = []
 
@@ -62,7 +77,7 @@ def test_each_prompt_has_its_own_limit(tiny: LanguageModel) -> None:
     assert generate(tiny, tiny.network, prompts) == [plain(tiny, one) for one in prompts]
 
 
-def test_rows_that_are_done_leave_the_batch(tiny: LanguageModel) -> None:
+def test_rows_that_are_done_leave_the_batch(one_lane: None, tiny: LanguageModel) -> None:
     rows: list[int] = []
 
     def count(module: object, inputs: object, keywords: dict[str, torch.Tensor]) -> None:
@@ -78,5 +93,20 @@ def test_rows_that_are_done_leave_the_batch(tiny: LanguageModel) -> None:
 
 def test_sampling_never_leaves_the_likeliest() -> None:
     logits = torch.arange(200.0).expand(400, -1)
-    chosen = _choose(logits, temperature=1000.0)
+    chosen = _Choice(1000.0, torch.Generator().manual_seed(1))(logits)
     assert chosen.min() >= 150 and len(set(chosen.tolist())) > 10
+
+
+def test_lanes_share_the_prompts_and_keep_their_order(tiny: LanguageModel) -> None:
+    threads: list[str] = []
+
+    def note(module: object, inputs: object) -> None:
+        threads.append(threading.current_thread().name)
+
+    hook = tiny.network.register_forward_pre_hook(note)
+    try:
+        prompts = [Asked((5, n, 7), 1 + n % 3) for n in range(10, 150)]
+        assert generate(tiny, tiny.network, prompts) == [plain(tiny, one) for one in prompts]
+    finally:
+        hook.remove()
+    assert len({name for name in threads if name.startswith("lane")}) == count(CPU)

@@ -60,6 +60,13 @@ def test_a_teacher_takes_the_place_of_the_bare_targets(tiny: LanguageModel) -> N
     assert loss.item() == pytest.approx(((second - (chances * first).sum()) / 4).item(), abs=1e-5)
 
 
+def test_what_a_teacher_says_can_weigh_more(tiny: LanguageModel) -> None:
+    teacher = Teacher(torch.tensor([[3, 4], [7, 9]]), torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
+    both = pack([replace(EXAMPLES[0], teacher=teacher), EXAMPLES[1]], CPU)
+    never, once, thrice = (study_loss(tiny.network, both, general=n).item() for n in (0, 1, 3))
+    assert thrice - never == pytest.approx(3 * (once - never), rel=1e-4)
+
+
 def test_the_first_three_targets_weigh_more(tiny: LanguageModel) -> None:
     long = Example(tuple(range(20, 28)), 2)
     each = functional.cross_entropy(

@@ -2,8 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
-from agent.practice import Passage, lessons, read_passages
+from agent import general
+from agent.practice import Passage, PracticeRequest, lessons, practise, read_passages
+from agent.rehearsal import KEPT
 from memory.errors import BadInput
 from policies import skills
 
@@ -62,3 +65,14 @@ def test_other_files_are_refused_by_name(tmp_path: Path, content: str) -> None:
     file.write_text(content)
     with pytest.raises(BadInput, match=r"data\.json"):
         read_passages(file)
+
+
+def test_practice_leaves_an_adapter_and_what_the_base_says(tmp_path: Path, tiny_path: Path) -> None:
+    data = tmp_path / "data.json"
+    asked = {"question": "Who signs?", "answer": "Nobody"}
+    data.write_text(json.dumps([{"title": "T", "context": "Nobody signs.", "questions": [asked]}]))
+    output = tmp_path / "adapter"
+    output.mkdir()
+    practise(PracticeRequest(tiny_path, (data,), output, 1, 1), lambda progress: None)
+    assert {"adapter_model.safetensors", "README.md"} <= {file.name for file in output.iterdir()}
+    assert len(load_file(output / KEPT)) == 3 * len(general.prompts(10_000, seed=1))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agent.losses import Packed
+from agent.losses import Example, Packed
 from agent.models import LanguageModel
 from agent.settings import TrainSettings
-from agent.train import TrainRequest, encode, train
+from agent.train import TrainRequest, _course, encode, train
 from memory.errors import TrainingDiverged
 from memory.records import Probe, Progress, StudyItem
 
@@ -60,6 +60,28 @@ def test_a_child_adapter_goes_on_from_its_parent(tiny_path: Path, tmp_path: Path
     assert all(torch.equal(parent[name], child[name]) for name in parent)
 
 
+def test_going_on_trains_b_alone(tiny_path: Path, tmp_path: Path) -> None:
+    train(request_for(tiny_path, tmp_path / "parent"), quiet)
+    request = request_for(tiny_path, tmp_path / "child", parent=tmp_path / "parent")
+    train(replace(request, settings=replace(SETTINGS, epochs=2)), quiet)
+    parent, child = weights(tmp_path / "parent"), weights(tmp_path / "child")
+    same = {name for name in parent if torch.equal(parent[name], child[name])}
+    assert same == {name for name in parent if "lora_A" in name}
+
+
+def test_beside_general_questions_a_first_adapter_is_aimed(tiny_path: Path, tmp_path: Path) -> None:
+    still = replace(SETTINGS, learning_rate=0.0, epochs=1)
+    free = request_for(tiny_path, tmp_path / "free", settings=still)
+    train(free, quiet)
+    aimed = request_for(
+        tiny_path, tmp_path / "aimed", settings=still, general=("Who signs?", "Where?")
+    )
+    train(aimed, quiet)
+    one, other = weights(tmp_path / "free"), weights(tmp_path / "aimed")
+    moved = {name for name in one if not torch.equal(one[name], other[name])}
+    assert moved == {name for name in one if "lora_A" in name}
+
+
 def test_going_on_is_gentler(tiny_path: Path, tmp_path: Path) -> None:
     train(request_for(tiny_path, tmp_path / "parent"), quiet)
     gentle = replace(SETTINGS, epochs=5, onward_epochs=2, onward_rate=0.0)
@@ -81,6 +103,26 @@ def test_what_is_rehearsed_is_trained_once_in_all_epochs(tiny_path: Path, tmp_pa
     assert beside.figures["tokens"] == alone.figures["tokens"] * 1.5
 
 
+@pytest.mark.parametrize(
+    ("tokens", "epochs", "passes"),
+    [(400, 2, 1.5), (640, 2, 1.6), (800, 2, 2.0), (1000, 3, 2.5), (100_000, 8, 8.0)],
+)
+def test_where_the_budget_ends_each_epoch_leaves_out_another_part(
+    tokens: int, epochs: int, passes: float
+) -> None:
+    new, old, general = ([Example((n,) * 10, 1) for n in range(a, a + 40)] for a in (0, 40, 80))
+    settings = TrainSettings(tokens=tokens, epochs=8, epochs_least=1.5)
+    course = _course(new, old, general, settings)
+    sizes = [sum(one in new for one in epoch) for epoch in course]
+    assert len(course) == epochs and max(sizes) - min(sizes) <= 1
+    assert sum(sizes) == pytest.approx(40 * passes, abs=epochs)
+    assert all(any(one in epoch for epoch in course) for one in new)
+    assert all(one in epoch for epoch in course for one in general)
+    assert sorted(one.tokens[0] for epoch in course for one in epoch if one in old) == [
+        *range(40, 80)
+    ]
+
+
 def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_path: Path) -> None:
     unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom", "Ms Astrom signs in Malmo", id=1),)
     trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)
@@ -97,7 +139,9 @@ def test_divergence_publishes_nothing(tiny_path: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_is_noticed_at_once(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poisoned(network: torch.nn.Module, batch: Packed, lead: float) -> torch.Tensor:
+    def poisoned(
+        network: torch.nn.Module, batch: Packed, lead: float, general: float
+    ) -> torch.Tensor:
         return (next(w for w in network.parameters() if w.requires_grad) * float("nan")).sum()
 
     monkeypatch.setattr("agent.train.study_loss", poisoned)
