@@ -30,6 +30,7 @@ class TrialRequest:
     seed: int
     held_out: tuple[Probe, ...] = ()
     general: tuple[str, ...] = ()
+    kept: Path | None = None  # what the base answers to them, see rehearsal.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def _training(request: TrialRequest, output: Path) -> TrainRequest:
         settings=request.settings,
         seed=request.seed,
         general=request.general,
+        kept=request.kept,
     )
 
 

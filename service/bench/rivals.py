@@ -74,6 +74,7 @@ class Lesson:
     settings: TrainSettings
     held_out: tuple[Probe, ...] = ()
     general: tuple[str, ...] = ()
+    kept: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def _closed_book(bench: Bench, method: str, tick: Tick) -> Answered:
             seed=bench.seed,
             held_out=lesson.held_out,
             general=lesson.general,
+            kept=lesson.kept,
         )
         tried = bench.executor.run(trial, request, _quiet)
         replies.append(tried.replies)
@@ -186,6 +188,7 @@ def _seal(bench: Bench, passage: "Passage") -> Lesson:
 
 def _learnd(bench: Bench, passage: "Passage") -> Lesson:
     """The study plan of the configured pipeline, trained as agent/cycle.py does it."""
+    from agent.rehearsal import KEPT
     from agent.study import StudyRequest, study
 
     settings = bench.config.study
@@ -203,7 +206,8 @@ def _learnd(bench: Bench, passage: "Passage") -> Lesson:
     plan = bench.executor.run(study, request, _quiet)
     training = bench.config.train
     rehearsed = general.beside(len(plan.items), training, bench.seed)
-    return Lesson(plan.items, training, plan.probes, rehearsed)
+    kept = bench.study_adapter and bench.study_adapter / KEPT
+    return Lesson(plan.items, training, plan.probes, rehearsed, kept)
 
 
 def _text(text: str) -> StudyItem:

@@ -82,7 +82,7 @@ def test_sigterm_lets_running_answers_end(scene: Scene) -> None:
         body = {"model": "learnd", "prompt": "x", "stream": True}
         with httpx2.stream("POST", f"{url}/v1/completions", json=body) as answer:
             os.kill(os.getpid(), signal.SIGTERM)
-            with pytest.raises(httpx2.ConnectError):
+            with pytest.raises(httpx2.TransportError):  # refused, or reset if it was just let in
                 while True:
                     httpx2.get(f"{url}/healthz")
             stopped.set()

@@ -133,6 +133,7 @@ def test_learnd_studies_the_chunks_and_rehearses(bench: Bench, executor: Scripte
     request = executor.of(TrialRequest)[1]
     assert (request.items, request.held_out) == (PLAN.items, PLAN.probes)
     assert len(request.general) == TrainSettings().general_least
+    assert bench.study_adapter and request.kept == bench.study_adapter / "rehearsal.safetensors"
     assert {one.seed for one in executor.requests if not isinstance(one, RespondRequest)} == {3}
 
 
