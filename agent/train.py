@@ -40,11 +40,11 @@ class TrainRequest:
     base: Path
     parent: Path | None  # adapter to go on from
     output: Path  # an empty directory for the new adapter
-    items: tuple[StudyItem, ...]  # the new, trained in every epoch
+    items: tuple[StudyItem, ...]  # the new, in every epoch as far as the budget goes
     held_out: tuple[Probe, ...]  # decide when to stop; never trained on
     settings: TrainSettings
     seed: int
-    rehearsed: tuple[StudyItem, ...] = ()  # of earlier batches, trained once
+    rehearsed: tuple[StudyItem, ...] = ()  # of earlier batches, each in one epoch
     general: tuple[str, ...] = ()  # questions that the base answers, to stay what it was
     kept: Path | None = None  # a file with its answers, see rehearsal.py
     saved_as: torch.dtype = torch.float32

@@ -69,3 +69,10 @@ def test_the_directions_are_as_loud_as_the_start() -> None:
     wanted = rows.T @ rows / 40
     found = _directions(start, wanted, torch.eye(6))
     assert _loudness(found, wanted) == pytest.approx(_loudness(start, wanted).item(), rel=1e-4)
+
+
+def test_a_rank_beyond_the_width_leaves_rows_empty() -> None:
+    torch.manual_seed(1)
+    found = _directions(torch.randn(5, 3), torch.eye(3), torch.eye(3))
+    assert found.shape == (5, 3) and torch.linalg.matrix_rank(found) == 3
+    assert not found[3:].any()
