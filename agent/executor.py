@@ -9,7 +9,8 @@ import multiprocessing
 import os
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -36,12 +37,13 @@ class Executor(Protocol):
 class LocalExecutor:
     """One child on this machine, started at the first job and again after it died."""
 
-    def __init__(self, threads: int = 0, niceness: int = 10) -> None:
+    def __init__(self, threads: int = 0, niceness: int = 10, modules: tuple[str, ...] = ()) -> None:
         self._threads = threads or os.cpu_count() or 1
         self._niceness = niceness
+        self._modules = modules  # that the child imports at once: a job need not wait for them
         self._child: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
-        self._busy = False
+        self._idle = False  # it did a job and waits for another
 
     def __enter__(self) -> Self:
         return self
@@ -54,14 +56,18 @@ class LocalExecutor:
     ) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start the child ahead of its first job: it takes seconds."""
+        self._connect()
+
     def run(self, job: Job[Request, Result], request: Request, report: Report) -> Result:
         """Run one job in the child and return its result."""
         pipe = self._connect()
-        self._busy = True
+        self._idle = False
         try:
             pipe.send((job, request))
             kind, value = self._receive(pipe, report)
-            self._busy = False
+            self._idle = True
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise ChildFailed(f"the child process died: {self._end()}") from error
         except BaseException:
@@ -73,10 +79,10 @@ class LocalExecutor:
         return result
 
     def close(self) -> None:
-        """End the child: an idle one tidies up, one in the middle of a job is killed."""
+        """End the child: an idle one tidies up, one in the middle of something is killed."""
         if self._child is not None and self._pipe is not None:
             self._pipe.close()
-            self._child.join(0 if self._busy else _TIDY_SECONDS)
+            self._child.join(_TIDY_SECONDS if self._idle else 0)
             self._child.kill()
             self._end()
 
@@ -84,7 +90,7 @@ class LocalExecutor:
         if self._pipe is None:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
-            arguments = (theirs, self._threads, self._niceness)
+            arguments = (theirs, self._threads, self._niceness, self._modules)
             self._child = context.Process(target=_serve, args=arguments, daemon=True)
             self._child.start()
             theirs.close()
@@ -120,13 +126,15 @@ class InlineExecutor:
         """Nothing to end."""
 
 
-def _serve(pipe: Connection, threads: int, niceness: int) -> None:
+def _serve(pipe: Connection, threads: int, niceness: int, modules: Sequence[str]) -> None:
     """The child's life: one job after another until the parent closes the pipe."""
     os.nice(niceness)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     import torch  # only the child needs it
 
     torch.set_num_threads(threads)
+    for name in modules:
+        import_module(name)
     while True:
         try:
             job, request = pipe.recv()

@@ -19,6 +19,7 @@ from transformers import (
     GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging
 
@@ -74,7 +75,8 @@ def load_gguf(path: Path) -> LanguageModel:
     """Dequantise a GGUF file into bfloat16."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     settings: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, **settings)
+    # not AutoTokenizer, which reads the whole file once more to name the same class
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(path.parent, **settings)
     network = AutoModelForCausalLM.from_pretrained(
         path.parent,
         dtype=torch.bfloat16,

@@ -40,11 +40,14 @@ def aim(network: PeftModel, studied: Sequence[Example], known: Sequence[Example]
     """
     studied = studied[:: math.ceil(len(studied) / _SAMPLED)]
     layers = _layers(network)
-    wanted = _energy(network, layers, studied)
-    unwanted = _energy(network, layers, known)
+    wanted, first = _energy(network, layers, studied)
+    unwanted, _ = _energy(network, layers, known)
+    found = {
+        name: _directions(_listener(layers[name]).data, wanted[name], unwanted[name])
+        for name in wanted
+    }
     for name, layer in layers.items():
-        [weight] = (one.get_parameter("weight") for one in layer.lora_A.values())
-        weight.data = _directions(weight.data, wanted[name], unwanted[name])
+        _listener(layer).data = found[first[name]].clone()
     freeze(network)
 
 
@@ -52,30 +55,41 @@ def _layers(network: PeftModel) -> dict[str, Linear]:
     return {name: one for name, one in network.named_modules() if isinstance(one, Linear)}
 
 
+def _listener(layer: Linear) -> nn.Parameter:
+    """The layer's A, of its one adapter."""
+    [one] = layer.lora_A.values()
+    return one.get_parameter("weight")
+
+
 def _energy(
     network: PeftModel, layers: dict[str, Linear], examples: Sequence[Example]
-) -> dict[str, Tensor]:
-    """Mean outer product [width, width] of each layer's inputs, by the layer's name."""
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Mean outer product [width, width] of each input, by the first layer that takes it; and that
+    layer's name, by each layer's."""
     sums: dict[str, Tensor] = {}
-    with torch.no_grad(), _listening(layers, sums):
+    first: dict[str, str] = {}
+    with torch.no_grad(), _listening(layers, sums, first):
         for batch in batches(examples, _TOKENS):
             target_logits(network, pack(batch, network.device))
     tokens = sum(map(len, examples))
-    return {name: total / tokens for name, total in sums.items()}
+    return {name: total / tokens for name, total in sums.items()}, first
 
 
 @contextmanager
-def _listening(layers: dict[str, Linear], sums: dict[str, Tensor]) -> Iterator[None]:
-    """Inside, what goes into the layers is added up in sums; layers may share their input."""
-    last: list[tuple[Tensor, Tensor]] = []  # the newest input and its outer product
+def _listening(
+    layers: dict[str, Linear], sums: dict[str, Tensor], first: dict[str, str]
+) -> Iterator[None]:
+    """Inside, what goes into the layers is added up in sums; those that share an input, once."""
+    last: list[tuple[Tensor, str]] = []  # the newest input and its first layer
 
     def listen(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hear(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             if not last or last[0][0] is not inputs[0]:
                 rows = inputs[0].flatten(0, -2).float()
-                last[:] = [(inputs[0], rows.T @ rows)]
-            product = last[0][1]
-            sums[name] = sums[name] + product if name in sums else product
+                product = rows.T @ rows
+                sums[name] = sums[name] + product if name in sums else product
+                last[:] = [(inputs[0], name)]
+            first[name] = last[0][1]
 
         return hear
 

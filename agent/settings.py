@@ -33,7 +33,7 @@ class TrainSettings:
 
     rank: int = 48
     alpha: int = 96
-    frozen_share: float = 0.5  # of the layers, from below, that get no adapter; half as dear
+    frozen_share: float = 0.6  # of the layers, from below, that get no adapter; half as dear
     learning_rate: float = 4e-3  # of B; A stays where it is aimed, see nullspace.py
     onward_rate: float = 0.35  # of the learning rate, when training goes on from a parent adapter
     epochs: int = 8  # at most; early stop usually ends sooner

@@ -15,7 +15,7 @@ from policies.base import Ask, Candidate, Policy, Tools
 from policies.sentences import sentences
 from policies.spans import Span, repeats, spans
 
-_WORDINGS = 5  # written questions of each fact
+_WORDINGS = 4  # written questions of each fact
 _QUESTION_TOKENS = 15
 _WARMTH = 0.7  # temperature
 _NEAREST = 3  # passages, of which a question's own must be one

@@ -51,7 +51,8 @@ def run(config: Config, docs: Path, announce: Callable[[str], None]) -> None:
                 slot = Slot(engine, state.store, locate, metrics.swapped)
 
                 def open_work() -> wiring.Work:
-                    return wiring.Work(intake, wiring.open_cycle(config, state, base))
+                    executor = wiring.open_executor(config, state)
+                    return wiring.Work(intake, wiring.open_cycle(config, state, base, executor))
 
                 learner = Learner(open_work, state.store, slot, metrics)
                 service = Service(config, state.store, engine, slot, learner, metrics, locate)

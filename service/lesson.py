@@ -60,10 +60,11 @@ def learn(config: Config, docs: Path, show: Callable[[Progress], None]) -> Lesso
         report = intake.scan(time.sleep)
         on_progress(Progress("scan", 1, 1, f"{len(report.added)} new"))
         on_progress(Progress("load", 0, 1, config.model))
-        base = wiring.base_model(config, keep=True)
-        work = wiring.Work(intake, wiring.open_cycle(config, state, base))
-        on_progress(Progress("load", 1, 1, config.model))
-        batches = work.run_pending(on_progress)
+        with wiring.open_executor(config, state) as executor:
+            base = wiring.base_model(config, keep=True)
+            cycle = wiring.open_cycle(config, state, base, executor)
+            on_progress(Progress("load", 1, 1, config.model))
+            batches = cycle.run_pending(on_progress)
         clock.stop()
         reports = tuple(_report(state, batch) for batch in batches)
         head = state.store.head().number

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 from memory.artifacts import Artifacts
 from memory.durable import StateLock, publish_bytes
 from memory.errors import BadConfig, StateCorrupt
-from memory.records import Batch, Generation, Progress
+from memory.records import Batch, DocumentState, Generation, Progress
 from memory.store import Store
 from service.config import Config
 from service.engines.base import Engine
 
 if TYPE_CHECKING:  # these load torch, or much else
     from agent.cycle import Cycle
+    from agent.executor import LocalExecutor
     from agent.intake import Intake, ScanReport
 
 
 _NOTE = "model.json"  # in the state directory: the model that it belongs to
+_HEAVY = ("agent.study", "agent.train", "sentence_transformers")  # seconds to import
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,20 @@ def open_intake(config: Config, docs: Path, state: State) -> "Intake":
     return Intake(docs, state.store, config.intake)
 
 
-def open_cycle(config: Config, state: State, base: Path) -> "Cycle":
+def open_executor(config: Config, state: State) -> "LocalExecutor":
+    """The child that does the heavy work; it gets ready at once if there is any."""
+    from agent.executor import LocalExecutor
+
+    executor = LocalExecutor(config.train.threads, modules=_HEAVY)
+    if state.store.live_batch() or state.store.documents(DocumentState.PENDING):
+        executor.start()
+    return executor
+
+
+def open_cycle(config: Config, state: State, base: Path, executor: "LocalExecutor") -> "Cycle":
     """The pipeline with its embedder; takes seconds."""
     from agent import catalog
     from agent.cycle import Cycle
-    from agent.executor import LocalExecutor
     from agent.models import Embedder
     from memory.probes import ProbeIndex
 
@@ -112,7 +123,7 @@ def open_cycle(config: Config, state: State, base: Path) -> "Cycle":
         store=state.store,
         artifacts=state.artifacts,
         index=ProbeIndex(config.state, embedder, embedder.dimension),
-        executor=LocalExecutor(config.train.threads),
+        executor=executor,
         settings=config.pipeline,
         base=base,
         study_adapter=catalog.study_adapter(_model_name(config)),

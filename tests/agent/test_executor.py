@@ -1,7 +1,9 @@
 import errno
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from multiprocessing import active_children
 
 import pytest
 
@@ -30,6 +32,10 @@ def fill_disk(number: int, report: Report) -> int:
 def die(number: int, report: Report) -> int:
     os.kill(os.getpid(), number)
     return 0
+
+
+def imported(name: str, report: Report) -> bool:
+    return name in sys.modules
 
 
 def niceness(number: int, report: Report) -> int:
@@ -84,6 +90,23 @@ def test_a_listener_that_gives_up_ends_the_child(local: LocalExecutor) -> None:
     with pytest.raises(KeyboardInterrupt):
         local.run(add_one, 1, stop)
     assert local.run(add_one, 7, quiet) == 8  # not the stale result of the job before
+
+
+def test_a_child_started_ahead_has_its_modules_at_the_first_job(local: LocalExecutor) -> None:
+    with LocalExecutor(threads=1, modules=("colorsys",)) as executor:
+        before = len(active_children())
+        executor.start()
+        assert len(active_children()) == before + 1
+        assert executor.run(imported, "colorsys", quiet)
+        assert not local.run(imported, "colorsys", quiet)
+        assert len(active_children()) == before + 1
+
+
+def test_a_child_that_was_never_needed_is_not_waited_for() -> None:
+    before = active_children()
+    with LocalExecutor(threads=1, modules=("sentence_transformers",)) as executor:
+        executor.start()
+    assert active_children() == before
 
 
 def test_inline_runs_here() -> None:

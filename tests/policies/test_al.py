@@ -46,7 +46,7 @@ def test_a_fact_carries_what_is_needed_to_understand_it(text: str, passage: str)
 
 def test_written_questions_come_beside_hasty_ones() -> None:
     asked = "On which port does the server listen?\nserver port number\nserver port number"
-    tools = Scripted(Write_5_questions=asked)
+    tools = Scripted(Write_4_questions=asked)
     candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
     kinds = [one.kind for one in candidates if one.answer == "9362"]
     assert sorted(kinds) == ["keywords", "qa", "qa"]  # the same question twice counts once

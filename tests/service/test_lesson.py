@@ -29,7 +29,7 @@ class RejectingCycle:
 
 @pytest.fixture
 def config(state: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    def open_cycle(config: Config, opened: State, base: Path) -> RejectingCycle:
+    def open_cycle(config: Config, opened: State, base: Path, executor: object) -> RejectingCycle:
         return RejectingCycle(opened)
 
     monkeypatch.setattr(wiring, "base_model", lambda config, keep: Path("base"))
