@@ -76,3 +76,13 @@ def test_a_rank_beyond_the_width_leaves_rows_empty() -> None:
     found = _directions(torch.randn(5, 3), torch.eye(3), torch.eye(3))
     assert found.shape == (5, 3) and torch.linalg.matrix_rank(found) == 3
     assert not found[3:].any()
+
+
+def test_layers_that_take_the_same_input_listen_to_the_same(network: PeftModel) -> None:
+    aim(network, STUDIED, KNOWN)
+    found = {name: one for name, one in network.named_parameters() if "lora_A" in name}
+    last = max(name.partition(".self_attn.")[0] for name in found if ".self_attn." in name)
+    query, key, output = (found[f"{last}.self_attn.{x}_proj.lora_A.default.weight"] for x in "qko")
+    assert torch.equal(query, key)
+    assert query.data_ptr() != key.data_ptr()
+    assert not torch.equal(query, output)
