@@ -4,7 +4,6 @@ step() takes a batch one stage further: heavy work in the executor, then one tra
 after a crash is calling step() again: work may be done twice, its effect happens once.
 """
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,26 +121,24 @@ class Cycle:
         return self._store.create_batch(chosen, self._store.head().adapter, seed)
 
     def _study(self, batch: Batch, report: Report) -> None:
-        words_each = self._settings.study.chunk_words
+        settings = self._settings.study
         for number in batch.document_ids:
             document = self._store.document(number)
-            self._store.save_chunks(number, split(document.title, document.text, words_each))
+            self._store.save_chunks(
+                number, split(document.title, document.text, settings.chunk_words)
+            )
+        chunks = tuple(self._chunks(batch))
         request = StudyRequest(
             base=self._base,
             study_adapter=self._study_adapter,
             embedder=self._settings.embedder,
-            chunks=tuple(self._chunks(batch)),
-            pipeline=self._settings.study.pipeline,
-            probes_per_chunk=self._probes_per_chunk(batch),
+            chunks=chunks,
+            pipeline=settings.pipeline,
+            probes_per_chunk=settings.probes_each(len(chunks)),
             seed=_seed(batch),
         )
         plan = self._executor.run(study, request, report)
         self._store.save_study(batch, plan.items, self._unseen(plan.probes, plan.items))
-
-    def _probes_per_chunk(self, batch: Batch) -> int:
-        settings = self._settings.study
-        few = math.ceil(settings.probes_least / len(self._chunks(batch)))
-        return max(settings.probes_per_chunk, few)
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter

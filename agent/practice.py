@@ -4,7 +4,6 @@ The skills are taught together; one alone destroys the others (reading fell from
 result is a study adapter. It holds no document's facts, only the skill.
 """
 
-import json
 import random
 import sys
 from collections import defaultdict
@@ -16,10 +15,10 @@ import torch
 
 from agent import general, models
 from agent.executor import Report
+from agent.passages import Passage, read_passages
 from agent.rehearsal import KEPT, keep, recall
 from agent.settings import TrainSettings
 from agent.train import Trained, TrainRequest, adapted, train
-from memory.errors import BadInput
 from memory.records import StudyItem
 from policies.sentences import sentences
 from policies.skills import NOT_STATED, reader, writer
@@ -95,33 +94,6 @@ def _card(request: PracticeRequest, trained: Trained) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A text with what people asked about it."""
-
-    title: str
-    context: str
-    questions: tuple[tuple[str, str], ...]  # (question, answer), answers are spans of the text
-
-
-def read_passages(path: Path) -> list[Passage]:
-    """Passages of a JSON file [{title, context, questions: [{question, answer}]}].
-
-    Raises BadInput if it is not of that form.
-    """
-    try:
-        return [
-            Passage(
-                row["title"],
-                row["context"],
-                tuple((asked["question"], asked["answer"]) for asked in row["questions"]),
-            )
-            for row in json.loads(path.read_text())
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} holds no passages with questions: {error!r}") from error
-
-
 def lessons(passages: Sequence[Passage], writers: int, readers: int, seed: int) -> list[StudyItem]:
     """Study items that teach the skills: so many of each, fewer if the passages hold fewer."""
     chance = random.Random(seed)
@@ -146,10 +118,10 @@ def _facts(passage: Passage, chance: random.Random) -> Iterator[_Fact]:
     """The answers of a passage, half of them with the sentence before theirs."""
     found = sentences(passage.context)
     asked: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
-    for question, answer in passage.questions:
-        at = next((i for i, sentence in enumerate(found) if answer in sentence), None)
+    for one in passage.questions:
+        at = next((i for i, sentence in enumerate(found) if one.answer in sentence), None)
         if at is not None:
-            asked[at, answer.strip(" .")].append(question.strip())
+            asked[at, one.answer.strip(" .")].append(one.text.strip())
     for (at, answer), questions in asked.items():
         text = " ".join(found[max(0, at - chance.randrange(2)) : at + 1])
         yield _Fact(passage.title.replace("_", " "), text, answer, tuple(questions))

@@ -1,5 +1,6 @@
 """Every number of the pipeline that a user may set, with its default. Standard library only."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -25,6 +26,10 @@ class StudySettings:
     probes_least: int = 6  # of a batch with few chunks: a verdict on two would be a toss
     batch_documents: int = 64  # documents in one batch at most
     batch_words: int = 4_000  # words in one batch at most
+
+    def probes_each(self, chunks: int) -> int:
+        """Probes of a chunk, at most, in a batch of so many."""
+        return max(self.probes_per_chunk, math.ceil(self.probes_least / chunks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class TrialRequest:
     held_out: tuple[Probe, ...] = ()
     general: tuple[str, ...] = ()
     kept: Path | None = None  # what the base answers to them, see rehearsal.py
+    control: tuple[str, ...] = ()  # questions about something else, to see what was lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Trial:
     replies: Replies
     seconds: float  # of training, with loading the model
     tokens: int  # trained on, in all epochs
+    control: tuple[str, ...] = ()  # answers to the control questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +68,20 @@ class RespondRequest:
 def trial(request: TrialRequest, report: Report) -> Trial:
     """Train an adapter, ask it, and delete it. Raises TrainingDiverged."""
     if not request.items:
-        model = _load(request.base, None)
-        return Trial(_replies(model, request.questions, request.most), 0.0, 0)
+        return _answered(request, _load(request.base, None), 0.0, 0)
     with TemporaryDirectory(prefix="learnd-trial-") as name:
         output = Path(name)
         started = time.monotonic()
         trained = train(_training(request, output), report)
         seconds = time.monotonic() - started
         model = _load(request.base, output)  # merged, as it would be served
+    return _answered(request, model, seconds, int(trained.figures["tokens"]))
+
+
+def _answered(request: TrialRequest, model: LanguageModel, seconds: float, tokens: int) -> Trial:
     replies = _replies(model, request.questions, request.most)
-    return Trial(replies, seconds, int(trained.figures["tokens"]))
+    control = _replies(model, request.control, request.most)
+    return Trial(replies, seconds, tokens, control.texts)
 
 
 def respond(request: RespondRequest, report: Report) -> list[Replies]:

@@ -223,17 +223,21 @@ def practice(
 @bench.command()
 def absorb(
     data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
-    n: Annotated[int, typer.Option("--n", min=1, help="Passages, each learned alone.")] = 40,
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages.")] = 40,
     seed: Annotated[int, typer.Option(help="Which passages and questions, and all chance.")] = 0,
     methods: Annotated[str, typer.Option(help="What to compare.")] = ABSORBERS,
     questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    together: Annotated[int, typer.Option(min=1, help="Passages learned together.")] = 8,
+    general: Annotated[
+        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
+    ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file, too.")
     ] = None,
 ) -> None:
-    """Does it learn a passage? Beside training on the text, SEAL, retrieval and the passage."""
+    """Does it learn passages? Beside training on the text, SEAL, retrieval and the passage."""
     from service import render
     from service.bench import absorb, outcome
 
@@ -241,11 +245,11 @@ def absorb(
     if json_file is not None and not json_file.parent.is_dir():
         raise BadInput(f"{json_file.parent} is no directory to write the figures to")
     chosen = tuple(method.strip() for method in methods.split(","))
-    options = absorb.Options(data, chosen, n, questions, seed)
+    options = absorb.Options(data, chosen, n, questions, seed, together, general)
     with render.progress_bars() as show:
-        found = absorb.run(settings, options, show)
-    if json_file is not None:
-        outcome.save(found, json_file)
+        for found in absorb.run(settings, options, show):
+            if json_file is not None:
+                outcome.save(found, json_file)  # a long run that breaks off keeps its rows
     outcome.show(found)
 
 

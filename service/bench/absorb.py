@@ -1,10 +1,10 @@
-"""`learnd bench absorb`: does it learn a passage? Rivals on the same model, data and machine.
+"""`learnd bench absorb`: does it learn passages? Rivals on the same model, data and machine.
 
-Each passage is learned alone, from the base, and asked closed book:
+Passages are learned from the base, some at a time, and asked closed book:
 
 base    the model as published; nothing is learned
-raw     an adapter trained on the passage as it stands
-seal    SEAL's recipe (Zweiger et al. 2025): the passage and implications that the model wrote
+raw     an adapter trained on the passages as they stand
+seal    SEAL's recipe (Zweiger et al. 2025): the passages and implications that the model wrote
 learnd  the configured study pipeline and training
 
 Or it is read, open book, by the practised base: `rag1` and `rag3` get the nearest passages (MiniLM)
@@ -13,29 +13,26 @@ into the prompt, `gold` the right one.
 Closed-book answers are sentences, so the practised base reads a short answer out of each: `em` and
 `f1` are of that, `recall` of the sentence. The reading belongs to the measure, not to the method:
 its time and tokens are not counted, nor is the search of rag, which takes milliseconds.
+`general` is the share of questions about what everybody knows that are right after learning.
 There is no `logprob` of the gold answer: a model that recites spreads its probability over a whole
 sentence, so that the figure would compare habits of speech rather than knowledge.
 """
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.executor import Executor, LocalExecutor
+from agent.passages import Passage, read_passages, read_questions
 from memory.errors import BadInput
 from memory.records import Progress
 from service.bench import rivals, scoring
 from service.bench.outcome import Outcome, Row, machine
 from service.bench.rivals import Answered, Bench, Embed, Tick
 from service.config import Config
-
-if TYPE_CHECKING:  # these load torch
-    from agent.practice import Passage
-    from agent.trial import Replies
 
 Show = Callable[[Progress], None]
 
@@ -49,6 +46,8 @@ class Options:
     n: int = 40  # passages
     questions: int = 5  # of a passage, at most
     seed: int = 0
+    together: int = 8  # passages that are learned together
+    general: Path | None = None  # JSON: [{question, answer}], asked of what has learned
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in rivals.METHODS]
@@ -57,12 +56,12 @@ class Options:
             raise BadInput(f"no method {names}; known: {', '.join(rivals.METHODS)}")
 
 
-def run(config: Config, options: Options, show: Show) -> Outcome:
-    """Measure in a child process. Raises BadInput."""
+def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
+    """Measure in a child process, see absorb()."""
     from agent.models import Embedder
 
     with LocalExecutor(config.train.threads) as executor:
-        return absorb(config, options, executor, Embedder(config.embedder), show)
+        yield from absorb(config, options, executor, Embedder(config.embedder), show)
 
 
 def absorb(
@@ -71,25 +70,36 @@ def absorb(
     executor: Executor,
     embed: Embed,
     show: Show,
-) -> Outcome:
-    """One row a method, in the order given. Raises BadInput for unusable data."""
-    from agent import catalog
-    from agent.practice import read_passages
+) -> Iterator[Outcome]:
+    """What is known after each method: a row a method, in the order given.
 
-    passages = draw(read_passages(options.data), options)
-    base, adapter = catalog.resolve(config.model, config.cache), catalog.study_adapter(config.model)
-    bench = Bench(executor, embed, config, base, adapter, passages, options.seed)
+    Raises BadInput for unusable data.
+    """
+    bench = _bench(config, options, executor, embed)
     bench.read((), lambda done: None)  # starts the child, whose start belongs to no method
-    total = len(options.methods) * len(passages)
-    rows = []
+    passages, rows = len(bench.passages), list[Row]()
     for number, method in enumerate(options.methods):
-        tick = _ticking(show, method, number * len(passages), total)
+        tick = _ticking(show, method, number * passages, len(options.methods) * passages)
         tick(0)
         rows.append(_row(bench, method, rivals.answers(bench, method, tick)))
-    return Outcome("absorb", _settings(config, options), machine(), tuple(rows), ratios(rows))
+        settings = _settings(config, options)
+        yield Outcome("absorb", settings, machine(), tuple(rows), ratios(rows))
 
 
-def draw(passages: Sequence["Passage"], options: Options) -> tuple["Passage", ...]:
+def _bench(config: Config, options: Options, executor: Executor, embed: Embed) -> Bench:
+    from agent import catalog
+
+    passages = draw(read_passages(options.data), options)
+    groups = tuple(
+        passages[start : start + options.together]
+        for start in range(0, len(passages), options.together)
+    )
+    control = read_questions(options.general) if options.general else ()
+    base, adapter = catalog.resolve(config.model, config.cache), catalog.study_adapter(config.model)
+    return Bench(executor, embed, config, base, adapter, groups, tuple(control), options.seed)
+
+
+def draw(passages: Sequence[Passage], options: Options) -> tuple[Passage, ...]:
     """Passages with questions, one of each title in turn; the order follows the seed.
 
     Raises BadInput if there are none.
@@ -130,7 +140,7 @@ def _ticking(show: Show, method: str, before: int, total: int) -> Tick:
     return lambda done: show(Progress("bench", before + done, total, method))
 
 
-def _trimmed(passage: "Passage", questions: int, chance: random.Random) -> "Passage":
+def _trimmed(passage: Passage, questions: int, chance: random.Random) -> Passage:
     asked = chance.sample(passage.questions, min(questions, len(passage.questions)))
     return replace(passage, title=passage.title.replace("_", " "), questions=tuple(asked))
 
@@ -148,29 +158,51 @@ def _settings(config: Config, options: Options) -> dict[str, object]:
 
 def _row(bench: Bench, method: str, answered: Answered) -> Row:
     """The figures of a method: quality and costs of a question, learning costs of a passage."""
-    gold = [[answer for _, answer in passage.questions] for passage in bench.passages]
-    questions = sum(map(len, gold))
-    f1 = _graded(scoring.f1, answered.short, gold)
+    passages, cost = len(bench.passages), answered.cost
+    questions = sum(len(passage.questions) for passage in bench.passages)
+    f1 = _graded(scoring.f1, answered.short, bench.passages)
     return {
         "method": method,
-        "em": scoring.mean(_graded(scoring.exact, answered.short, gold)),
+        "em": scoring.mean(_graded(scoring.exact, answered.short, bench.passages)),
         "f1": scoring.mean(f1),
         "f1_ci": scoring.interval(f1, bench.seed),
-        "recall": scoring.mean(_graded(scoring.recall, answered.replies, gold)),
-        "seconds_per_passage": answered.seconds / len(gold),
-        "train_tokens": round(answered.tokens / len(gold)),
-        "prompt_tokens": sum(one.prompt_tokens for one in answered.replies) / questions,
-        "latency_s": sum(one.seconds for one in answered.replies) / questions,
+        "recall": scoring.mean(_graded(scoring.recall, answered.said, bench.passages)),
+        **_by_kind(f1, bench.passages),
+        "general": _control(bench, answered),
+        "seconds_per_passage": cost.learning_seconds / passages,
+        "train_tokens": round(cost.trained_tokens / passages),
+        "prompt_tokens": cost.prompt_tokens / questions,
+        "latency_s": cost.answering_seconds / questions,
     }
 
 
 def _graded(
     grade: Callable[[str, str], float],
-    replies: Sequence["Replies"],
-    gold: Sequence[Sequence[str]],
+    replies: Sequence[Sequence[str]],
+    passages: Sequence[Passage],
 ) -> list[list[float]]:
     """A list a passage."""
     return [
-        [grade(text, answer) for text, answer in zip(one.texts, answers, strict=True)]
-        for one, answers in zip(replies, gold, strict=True)
+        [grade(text, asked.answer) for text, asked in zip(texts, passage.questions, strict=True)]
+        for texts, passage in zip(replies, passages, strict=True)
     ]
+
+
+def _by_kind(f1: Sequence[Sequence[float]], passages: Sequence[Passage]) -> dict[str, float]:
+    """The F1 of each kind of question, where there are several."""
+    grades: defaultdict[str, list[float]] = defaultdict(list)
+    for each, passage in zip(f1, passages, strict=True):
+        for grade, asked in zip(each, passage.questions, strict=True):
+            grades[asked.kind].append(grade)
+    several = len(grades) > 1
+    return {kind: sum(each) / len(each) for kind, each in grades.items() if several}
+
+
+def _control(bench: Bench, answered: Answered) -> float | None:
+    """None if nothing general was asked, or nothing was learned that could have harmed it."""
+    grades = [
+        scoring.recall(text, asked.answer)
+        for texts in answered.control
+        for text, asked in zip(texts, bench.control, strict=True)
+    ]
+    return sum(grades) / len(grades) if grades else None

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent import general
 from agent.chunking import split
 from agent.executor import Executor
+from agent.passages import Passage, Question
 from agent.settings import TrainSettings
 from memory.records import Chunk, Probe, Progress, StudyItem
 from policies.skills import reader
@@ -18,8 +20,7 @@ if TYPE_CHECKING:  # these load torch, or numpy
     import numpy as np
     from numpy.typing import NDArray
 
-    from agent.practice import Passage
-    from agent.trial import Replies
+    from agent.trial import Replies, Trial
 
 Embed = Callable[[Sequence[str]], "NDArray[np.float32]"]
 Tick = Callable[[int], None]  # takes how many passages are done
@@ -54,8 +55,13 @@ class Bench:
     config: Config
     base: Path  # the model as published
     study_adapter: Path | None
-    passages: tuple["Passage", ...]
+    groups: tuple[tuple[Passage, ...], ...]  # passages that are learned together
+    control: tuple[Question, ...]  # about what everybody knows
     seed: int
+
+    @property
+    def passages(self) -> list[Passage]:
+        return list(chain.from_iterable(self.groups))
 
     def read(self, prompts: Sequence[Sequence[str]], tick: Tick) -> list["Replies"]:
         """Short answers of the practised base, a batch a passage."""
@@ -68,7 +74,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a method trains on for one passage."""
+    """What a method trains on for one group."""
 
     items: tuple[StudyItem, ...]
     settings: TrainSettings
@@ -78,13 +84,23 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """What a method answered, passage by passage, and what learning cost in all."""
+class Cost:
+    """Sums over all passages, or over all questions."""
 
-    replies: Sequence["Replies"]
-    short: Sequence["Replies"]
-    seconds: float = 0.0
-    tokens: int = 0
+    learning_seconds: float = 0.0
+    trained_tokens: int = 0
+    prompt_tokens: int = 0
+    answering_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a method answered, a list a passage, and what it cost in all."""
+
+    said: Sequence[Sequence[str]]
+    short: Sequence[Sequence[str]]
+    cost: Cost
+    control: Sequence[Sequence[str]] = ()  # answers to the control questions, a list a group
 
 
 def answers(bench: Bench, method: str, tick: Tick) -> Answered:
@@ -93,42 +109,55 @@ def answers(bench: Bench, method: str, tick: Tick) -> Answered:
 
 
 def _closed_book(bench: Bench, method: str, tick: Tick) -> Answered:
-    """Learn each passage, ask, and read the short answers out of what was said."""
+    """Learn group by group, ask, and read the short answers out of what was said."""
+    tried, seconds, done = [], 0.0, 0
+    for group in bench.groups:
+        started = time.monotonic()
+        lesson = _LESSONS[method](bench, group)
+        seconds += time.monotonic() - started
+        tried.append(_tried(bench, lesson, group))
+        done += len(group)
+        tick(done)
+    said = _by_passage(bench, [text for one in tried for text in one.replies.texts])
+    cost = Cost(
+        seconds + sum(one.seconds for one in tried),
+        sum(one.tokens for one in tried),
+        sum(one.replies.prompt_tokens for one in tried),
+        sum(one.replies.seconds for one in tried),
+    )
+    return Answered(said, _condensed(bench, said), cost, [one.control for one in tried])
+
+
+def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
     from agent.trial import TrialRequest, trial
 
-    replies, seconds, tokens = [], 0.0, 0
-    for number, passage in enumerate(bench.passages, start=1):
-        started = time.monotonic()
-        lesson = _LESSONS[method](bench, passage)
-        seconds += time.monotonic() - started
-        request = TrialRequest(
-            base=bench.base,
-            items=lesson.items,
-            questions=_questions(passage),
-            most=_SENTENCE_TOKENS,
-            settings=lesson.settings,
-            seed=bench.seed,
-            held_out=lesson.held_out,
-            general=lesson.general,
-            kept=lesson.kept,
-        )
-        tried = bench.executor.run(trial, request, _quiet)
-        replies.append(tried.replies)
-        seconds, tokens = seconds + tried.seconds, tokens + tried.tokens
-        tick(number)
-    return Answered(replies, _condensed(bench, replies), seconds, tokens)
+    request = TrialRequest(
+        base=bench.base,
+        items=lesson.items,
+        questions=tuple(chain.from_iterable(map(_questions, group))),
+        control=tuple(one.text for one in bench.control),
+        most=_SENTENCE_TOKENS,
+        settings=lesson.settings,
+        seed=bench.seed,
+        held_out=lesson.held_out,
+        general=lesson.general,
+        kept=lesson.kept,
+    )
+    return bench.executor.run(trial, request, _quiet)
 
 
-def _condensed(bench: Bench, replies: Sequence["Replies"]) -> list["Replies"]:
+def _by_passage(bench: Bench, texts: Sequence[str]) -> list[list[str]]:
+    rest = iter(texts)
+    return [list(islice(rest, len(passage.questions))) for passage in bench.passages]
+
+
+def _condensed(bench: Bench, said: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """The short form of each answer, read out of it without its passage."""
     prompts = [
-        [
-            reader("", said, asked)
-            for said, asked in zip(one.texts, _questions(passage), strict=True)
-        ]
-        for one, passage in zip(replies, bench.passages, strict=True)
+        [reader("", text, asked) for text, asked in zip(texts, _questions(passage), strict=True)]
+        for texts, passage in zip(said, bench.passages, strict=True)
     ]
-    return bench.read(prompts, lambda done: None)
+    return [one.texts for one in bench.read(prompts, lambda done: None)]
 
 
 def _open_book(bench: Bench, method: str, tick: Tick) -> Answered:
@@ -139,14 +168,19 @@ def _open_book(bench: Bench, method: str, tick: Tick) -> Answered:
         for each, passage in zip(found, bench.passages, strict=True)
     ]
     replies = bench.read(prompts, tick)
-    return Answered(replies, replies)
+    cost = Cost(
+        prompt_tokens=sum(one.prompt_tokens for one in replies),
+        answering_seconds=sum(one.seconds for one in replies),
+    )
+    texts = [one.texts for one in replies]
+    return Answered(texts, texts, cost)
 
 
-def _right(bench: Bench) -> list[list[list["Passage"]]]:
+def _right(bench: Bench) -> list[list[list[Passage]]]:
     return [[[passage] for _ in passage.questions] for passage in bench.passages]
 
 
-def _nearest(bench: Bench, count: int) -> list[list[list["Passage"]]]:
+def _nearest(bench: Bench, count: int) -> list[list[list[Passage]]]:
     """For each question of each passage, so many passages, the most similar first."""
     texts = bench.embed([f"{passage.title}: {passage.context}" for passage in bench.passages])
     return [
@@ -155,52 +189,55 @@ def _nearest(bench: Bench, count: int) -> list[list[list["Passage"]]]:
     ]
 
 
-def _opened(passages: Sequence["Passage"], question: str) -> str:
+def _opened(passages: Sequence[Passage], question: str) -> str:
     """The reader's prompt with these passages."""
     first, *others = passages
     texts = [first.context, *(f"{one.title}: {one.context}" for one in others)]
     return reader(first.title, "\n\n".join(texts), question)
 
 
-def _questions(passage: "Passage") -> tuple[str, ...]:
-    return tuple(question for question, _ in passage.questions)
+def _questions(passage: Passage) -> tuple[str, ...]:
+    return tuple(one.text for one in passage.questions)
 
 
-def _nothing(bench: Bench, passage: "Passage") -> Lesson:
+def _nothing(bench: Bench, group: Sequence[Passage]) -> Lesson:
     return Lesson((), bench.config.train)
 
 
-def _raw(bench: Bench, passage: "Passage") -> Lesson:
-    return Lesson((_text(f"{passage.title}: {passage.context}"),), bench.config.train)
+def _raw(bench: Bench, group: Sequence[Passage]) -> Lesson:
+    return Lesson(tuple(_text(f"{one.title}: {one.context}") for one in group), bench.config.train)
 
 
-def _seal(bench: Bench, passage: "Passage") -> Lesson:
-    """One self-edit of the published model; each line a text of its own, under the title."""
+def _seal(bench: Bench, group: Sequence[Passage]) -> Lesson:
+    """Self-edits of the published model; each line a text of its own, under the title."""
     from agent.trial import RespondRequest, respond
 
-    prompt = SEAL_PROMPT.format(title=passage.title, context=passage.context)
-    request = RespondRequest(bench.base, None, ((prompt,),), _SEAL_TOKENS, 1.0, bench.seed)
+    prompts = tuple(SEAL_PROMPT.format(title=one.title, context=one.context) for one in group)
+    request = RespondRequest(bench.base, None, (prompts,), _SEAL_TOKENS, 1.0, bench.seed)
     [reply] = bench.executor.run(respond, request, _quiet)
-    lines = filter(None, map(str.strip, reply.texts[0].splitlines()))
-    items = tuple(_text(f"{passage.title}\n{line}") for line in (*lines, passage.context))
-    return Lesson(items, SEAL_TRAINING)
+    items = [
+        _text(f"{passage.title}\n{line.strip()}")
+        for passage, edit in zip(group, reply.texts, strict=True)
+        for line in (*edit.splitlines(), passage.context)
+        if line.strip()
+    ]
+    return Lesson(tuple(items), SEAL_TRAINING)
 
 
-def _learnd(bench: Bench, passage: "Passage") -> Lesson:
+def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     """The study plan of the configured pipeline, trained as agent/cycle.py does it."""
     from agent.rehearsal import KEPT
     from agent.study import StudyRequest, study
 
     settings = bench.config.study
-    parts = split(passage.title, passage.context, settings.chunk_words)
-    chunks = tuple(Chunk(i + 1, 1, i, title, text) for i, (title, text) in enumerate(parts))
+    chunks = _chunks(group, settings.chunk_words)
     request = StudyRequest(
         base=bench.base,
         study_adapter=bench.study_adapter,
         embedder=bench.config.embedder,
         chunks=chunks,
         pipeline=settings.pipeline,
-        probes_per_chunk=settings.probes_per_chunk,
+        probes_per_chunk=settings.probes_each(len(chunks)),
         seed=bench.seed,
     )
     plan = bench.executor.run(study, request, _quiet)
@@ -208,6 +245,16 @@ def _learnd(bench: Bench, passage: "Passage") -> Lesson:
     rehearsed = general.beside(len(plan.items), training, bench.seed)
     kept = bench.study_adapter and bench.study_adapter / KEPT
     return Lesson(plan.items, training, plan.probes, rehearsed, kept)
+
+
+def _chunks(group: Sequence[Passage], words: int) -> tuple[Chunk, ...]:
+    """A passage is a document."""
+    parts = [
+        (document, position, title, text)
+        for document, passage in enumerate(group, start=1)
+        for position, (title, text) in enumerate(split(passage.title, passage.context, words))
+    ]
+    return tuple(Chunk(number, *part) for number, part in enumerate(parts, start=1))
 
 
 def _text(text: str) -> StudyItem:
@@ -218,7 +265,7 @@ def _quiet(progress: Progress) -> None:
     """One bar shows the whole run; the stages within a passage are too short for theirs."""
 
 
-_LESSONS: Final[Mapping[str, Callable[[Bench, "Passage"], Lesson]]] = {
+_LESSONS: Final[Mapping[str, Callable[[Bench, Sequence[Passage]], Lesson]]] = {
     "base": _nothing,
     "raw": _raw,
     "seal": _seal,

@@ -1,20 +1,22 @@
 import json
 from pathlib import Path
 
-import pytest
 from safetensors.torch import load_file
 
 from agent import general
-from agent.practice import Passage, PracticeRequest, lessons, practise, read_passages
+from agent.passages import Passage, Question
+from agent.practice import PracticeRequest, lessons, practise
 from agent.rehearsal import KEPT
-from memory.errors import BadInput
 from policies import skills
 
 PASSAGES = [
     Passage(
         "Harbour_life",
         f"The ferry {n} leaves at noon. It carries {n} goats. Nobody pays.",
-        ((f"What does ferry {n} carry?", f"{n} goats"), ("When does it leave?", "at dawn")),
+        (
+            Question(f"What does ferry {n} carry?", f"{n} goats"),
+            Question("When does it leave?", "at dawn"),
+        ),
     )
     for n in range(40)
 ]
@@ -29,7 +31,11 @@ def test_questions_are_taught_with_the_sentence_that_answers_them() -> None:
 
 
 def test_wordings_of_one_fact_are_written_together() -> None:
-    asked = (("How many goats?", "3 goats"), ("its load", "3 goats"), ("Who pays?", "Nobody"))
+    asked = (
+        Question("How many goats?", "3 goats"),
+        Question("its load", "3 goats"),
+        Question("Who pays?", "Nobody"),
+    )
     ferry = Passage("Ferry", "It carries 3 goats. Nobody pays.", asked)
     one, several = sorted(lessons([ferry], 9, 0, seed=1), key=lambda item: item.answer.count("\n"))
     assert one.answer == "Who pays?"
@@ -50,21 +56,6 @@ def test_some_texts_do_not_hold_the_answer() -> None:
 def test_lessons_follow_the_seed() -> None:
     assert lessons(PASSAGES, 9, 9, seed=1) == lessons(PASSAGES, 9, 9, seed=1)
     assert lessons(PASSAGES, 9, 9, seed=1) != lessons(PASSAGES, 9, 9, seed=2)
-
-
-def test_passages_are_read_from_json(tmp_path: Path) -> None:
-    file = tmp_path / "data.json"
-    asked = {"question": "Who?", "answer": "she"}
-    file.write_text(json.dumps([{"title": "T", "context": "It is she.", "questions": [asked]}]))
-    assert read_passages(file) == [Passage("T", "It is she.", (("Who?", "she"),))]
-
-
-@pytest.mark.parametrize("content", ["", "{}x", '[{"title": 1}]', "[3]"])
-def test_other_files_are_refused_by_name(tmp_path: Path, content: str) -> None:
-    file = tmp_path / "data.json"
-    file.write_text(content)
-    with pytest.raises(BadInput, match=r"data\.json"):
-        read_passages(file)
 
 
 def test_practice_leaves_an_adapter_and_what_the_base_says(tmp_path: Path, tiny_path: Path) -> None:

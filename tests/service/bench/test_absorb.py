@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent.executor import InlineExecutor
-from agent.practice import Passage
+from agent.passages import Passage, Question
 from memory.errors import BadInput
 from memory.records import Progress
 from service import main
@@ -20,7 +20,7 @@ from tests.helpers.embedding import embed
 from tests.helpers.tiny_model import save_tiny_model
 
 FIGURES = [
-    "method", "em", "f1", "f1_ci", "recall",
+    "method", "em", "f1", "f1_ci", "recall", "general",
     "seconds_per_passage", "train_tokens", "prompt_tokens", "latency_s",
 ]  # fmt: skip
 ROWS = [
@@ -59,7 +59,7 @@ def config(state: Path, model: Path) -> Config:
 
 
 def passages(titles: int, each: int) -> list[Passage]:
-    asked = tuple((f"Question {n}?", "yes") for n in range(9))
+    asked = tuple(Question(f"Question {n}?", "yes") for n in range(9))
     return [
         Passage(f"Title_{t}", f"Text {t}.{n}.", asked) for t in range(titles) for n in range(each)
     ]
@@ -71,8 +71,12 @@ def options(**changes: Any) -> Options:
 
 def test_every_method_gives_a_row(config: Config, data: Path) -> None:
     seen: list[Progress] = []
-    asked = options(data=data, n=2, questions=2)
-    found = absorb.absorb(config, asked, InlineExecutor(), embed, seen.append)
+    control = data.parent / "control.json"
+    control.write_text('[{"question": "Who wrote Emma?", "answer": "Austen"}]')
+    asked = options(data=data, n=2, questions=2, together=1, general=control)
+    outcomes = list(absorb.absorb(config, asked, InlineExecutor(), embed, seen.append))
+    assert [len(one.rows) for one in outcomes] == [1, 2, 3, 4, 5, 6, 7]  # nothing waits for the end
+    found = outcomes[-1]
     rows = {row["method"]: row for row in found.rows}
     assert list(rows) == list(rivals.METHODS)
     for method, row in rows.items():
@@ -80,6 +84,7 @@ def test_every_method_gives_a_row(config: Config, data: Path) -> None:
         assert list(row) == FIGURES
         assert 0 <= low <= row["f1"] <= high <= 1 and 0 <= row["em"] <= row["f1"]
         assert row["latency_s"] > 0
+        assert (row["general"] is None) == (method in ("rag1", "rag3", "gold"))
         assert (row["train_tokens"] > 0) == (method in ("raw", "seal", "learnd"))
         assert (row["seconds_per_passage"] > 0.001) == (method in ("raw", "seal", "learnd"))
     closed = {rows[method]["prompt_tokens"] for method in ("base", "raw", "seal", "learnd")}
@@ -120,7 +125,7 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
 def test_data_of_another_form_is_refused(config: Config, data: Path) -> None:
     data.write_text('[{"question": "Who?", "answer": "she"}]')
     with pytest.raises(BadInput, match="holds no passages"):
-        absorb.absorb(config, options(data=data), InlineExecutor(), embed, lambda progress: None)
+        next(absorb.absorb(config, options(data=data), InlineExecutor(), embed, print))
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(data: Path) -> None:
@@ -164,3 +169,13 @@ def test_ratios() -> None:
 def test_ratios_to_nothing_are_none() -> None:
     rows = [{"method": method, "f1": 0.1} for method in ("base", "seal", "learnd")]
     assert set(absorb.ratios([*rows, {"method": "gold", "f1": 0.0}]).values()) == {None}
+
+
+def test_completions_are_counted_by_what_they_test(config: Config, data: Path) -> None:
+    row: dict[str, object] = {"train_context": "The ferry Tarrick carries 12 goats to Ruhm."}
+    for prefix in ("mem", "gen", "hard_gen"):
+        row |= {f"{prefix}_input": ["The ferry carries"], f"{prefix}_target": ["12 goats"]}
+    data.write_text(json.dumps([row]))
+    asked = options(data=data, methods=("base",))
+    [outcome] = absorb.absorb(config, asked, InlineExecutor(), embed, print)
+    assert {"memory", "paraphrase", "compositional"} <= outcome.rows[0].keys()

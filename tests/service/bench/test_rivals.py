@@ -1,13 +1,13 @@
 """What each rival asks the child to do, with scripted answers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.executor import Report
-from agent.practice import Passage
+from agent.passages import Passage, Question
 from agent.settings import TrainSettings
 from agent.study import StudyRequest
 from agent.trial import Replies, RespondRequest, Trial, TrialRequest
@@ -18,11 +18,16 @@ from service.bench.rivals import Answered, Bench
 from service.config import load
 from tests.helpers.embedding import embed
 
-FERRY = Passage("Ferry", "The ferry carries goats.", (("What does the ferry carry?", "goats"),))
+FERRY = Passage(
+    "Ferry", "The ferry carries goats.", (Question("What does the ferry carry?", "goats"),)
+)
 TOWER = Passage(
     "Tower",
     "The tower is red. It has nine floors.",
-    (("Which colour has the tower?", "red"), ("How many floors has the tower?", "nine")),
+    (
+        Question("Which colour has the tower?", "red"),
+        Question("How many floors has the tower?", "nine"),
+    ),
 )
 PLAN = StudyPlan(
     tuple(StudyItem(1, "qa", f"Question {n}?", "It is red.", "al") for n in range(10)),
@@ -47,7 +52,8 @@ class Scripted:
 
     def TrialRequest(self, request: TrialRequest) -> Trial:
         said = tuple(f"said: {question}" for question in request.questions)
-        return Trial(Replies(said, 7, 0.5), 2.0, 30)
+        control = tuple(f"control: {question}" for question in request.control)
+        return Trial(Replies(said, 7, 0.5), 2.0, 30, control)
 
     def RespondRequest(self, request: RespondRequest) -> list[Replies]:
         text = "short" if request.adapter else "One follows.\n\n  Two follows. \n"
@@ -65,8 +71,9 @@ def executor() -> Scripted:
 @pytest.fixture
 def bench(executor: Scripted, state: Path) -> Bench:
     config = load(None, {"state": state})
-    adapter, passages = Path("study adapter"), (FERRY, TOWER)
-    return Bench(executor, embed, config, Path("base"), adapter, passages, 3)
+    alone = ((FERRY,), (TOWER,))
+    control = (Question("Who wrote Emma?", "Austen"),)
+    return Bench(executor, embed, config, Path("base"), Path("study adapter"), alone, control, 3)
 
 
 def answer(bench: Bench, method: str) -> Answered:
@@ -91,8 +98,10 @@ def test_closed_book_the_question_stands_alone_and_is_read_afterwards(
     [first], [_, last] = read.batches
     assert "said: What does the ferry carry?" in first and "goats" not in first
     assert "said: How many floors has the tower?" in last
-    assert [len(one.texts) for one in found.short] == [1, 2]
-    assert found.tokens == 60 and found.seconds >= 4.0
+    assert found.said[0] == ["said: What does the ferry carry?"]
+    assert [len(texts) for texts in found.said] == [len(texts) for texts in found.short] == [1, 2]
+    assert found.cost.trained_tokens == 60 and found.cost.learning_seconds >= 4.0
+    assert found.control == [("control: Who wrote Emma?",)] * 2
 
 
 def test_base_learns_nothing(bench: Bench, executor: Scripted) -> None:
@@ -143,7 +152,8 @@ def test_gold_reads_the_right_passage(bench: Bench, executor: Scripted) -> None:
     assert request.adapter == bench.study_adapter
     assert all("The ferry carries goats." in prompt for prompt in request.batches[0])
     assert all("The tower is red." in prompt for prompt in request.batches[1])
-    assert found.replies == found.short and found.seconds == found.tokens == 0
+    assert found.said == found.short and found.control == ()
+    assert found.cost.learning_seconds == found.cost.trained_tokens == 0
 
 
 def test_rag_reads_the_nearest_passages_first(bench: Bench, executor: Scripted) -> None:
@@ -153,3 +163,24 @@ def test_rag_reads_the_nearest_passages_first(bench: Bench, executor: Scripted) 
     assert "goats" in one.batches[0][0] and "tower" not in one.batches[0][0]
     [_, prompt] = three.batches[1]
     assert prompt.index("The tower is red.") < prompt.index("Ferry: The ferry carries goats.")
+
+
+def test_a_group_is_learned_at_once_and_asked_passage_by_passage(
+    bench: Bench, executor: Scripted
+) -> None:
+    together = replace(bench, groups=((FERRY, TOWER),))
+    found = rivals.answers(together, "learnd", lambda done: None)
+    [studied], [tried] = executor.of(StudyRequest), executor.of(TrialRequest)
+    assert [(one.id, one.document_id, one.title) for one in studied.chunks] == [
+        (1, 1, "Ferry"),
+        (2, 2, "Tower"),
+    ]
+    assert studied.probes_per_chunk == 3  # so that there are six
+    assert len(tried.questions) == 3
+    assert [len(texts) for texts in found.said] == [1, 2]
+    rivals.answers(together, "seal", lambda done: None)
+    assert [one.answer for one in executor.of(TrialRequest)[1].items] == [
+        f"{title}\n{line}"
+        for title, text in (("Ferry", FERRY.context), ("Tower", TOWER.context))
+        for line in ("One follows.", "Two follows.", text)
+    ]
