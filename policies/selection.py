@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from memory.records import Chunk, Probe, StudyItem
 from policies.base import Candidate, StudyPlan
 from policies.sentences import sentences
+from policies.spans import spans
 
 _Fact = tuple[int, str, str]  # chunk id, evidence, answer
 
@@ -32,6 +33,24 @@ def select(
     asked = dict.fromkeys(map(_item, taught))
     items = [*asked, *(text for chunk in chunks for text in _texts(chunk, asked))]
     return StudyPlan(tuple(items), tuple(probes), _health(chunks, facts, items, probes))
+
+
+def coverage(chunks: Sequence[Chunk], items: Iterable[StudyItem]) -> float | None:
+    """Share of the sentences that state something, which some written question of the items tests.
+
+    None if no sentence does.
+    """
+    taught: defaultdict[int | None, list[str]] = defaultdict(list)
+    for item in items:
+        if item.kind == "qa":
+            taught[item.chunk_id].append(item.answer)
+    tested = [
+        any(sentence in answer for answer in taught[chunk.id])
+        for chunk in chunks
+        for sentence in sentences(chunk.text)
+        if spans(sentence)
+    ]
+    return sum(tested) / len(tested) if tested else None
 
 
 def words(question: str) -> frozenset[str]:

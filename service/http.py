@@ -18,6 +18,7 @@ from starlette.types import Message as AsgiMessage
 from memory.errors import LearndError
 from memory.records import Generation
 from memory.store import Store
+from service import documents
 from service.answers import Json, error_body, failure
 from service.config import Config
 from service.engines.base import Engine
@@ -146,7 +147,7 @@ class _Routes:
         }
 
     def documents(self) -> Json:
-        return _listed(self._service.store.document_rows())
+        return {"object": "list", "data": documents.rows(self._service.store)}
 
     def generations(self) -> Json:
         return _listed(self._service.store.generations())

@@ -142,12 +142,13 @@ def docs(
     state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Every document: its state, where it was learned, how its probes stand."""
-    from service import render, wiring
+    from service import documents, render, wiring
 
     with wiring.read_state(_config(config, state=state)) as opened:
-        rows = opened.store.document_rows()
-    columns = ("path", "version", "state", "learned_in", "probes_right", "probes", "reason")
-    render.to_json(rows) if as_json else render.table("documents", render.as_rows(rows, *columns))
+        rows = documents.rows(opened.store)
+    columns = ("path", "version", "state", "learned_in", "coverage", "probes_right", "probes")
+    shown = [{name: row[name] for name in (*columns, "reason")} for row in rows]
+    render.to_json(rows) if as_json else render.table("documents", shown)
 
 
 @app.command()

@@ -1,9 +1,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from memory.records import Chunk
+from memory.records import Chunk, StudyItem
 from policies.base import Candidate
-from policies.selection import select, words
+from policies.selection import coverage, select, words
 
 CHUNK = Chunk(3, 1, 0, "Servers", "It listens on port 9362.")
 
@@ -78,3 +78,14 @@ def test_a_sentence_that_no_question_leads_to_is_studied_as_it_stands() -> None:
         ("Which port?", CHUNK.text),
         ("", "Servers: Nobody knows why."),
     ]
+
+
+def test_coverage_is_of_sentences_that_state_something_and_of_written_questions() -> None:
+    chunk = Chunk(
+        3, 1, 0, "Servers", "It listens on port 9362. So be it! The host is b.example.org."
+    )
+    asked = StudyItem(3, "qa", "Which port?", "It listens on port 9362.", "al")
+    by_rule = StudyItem(3, "keywords", "host, what?", "The host is b.example.org.", "al")
+    elsewhere = StudyItem(4, "qa", "Which host?", "The host is b.example.org.", "al")
+    assert coverage([chunk], [asked, by_rule, elsewhere]) == 0.5
+    assert coverage([Chunk(3, 1, 0, "Poem", "so be it")], [asked]) is None
