@@ -22,7 +22,8 @@ from agent.train import TrainRequest, train
 from memory.artifacts import Artifacts
 from memory.durable import disk_full_named, failpoint, require_space
 from memory.errors import LearndError, StaleParent, StateError
-from memory.probes import ProbeIndex, due
+from memory.index import TextIndex
+from memory.probes import due
 from memory.records import (
     FINAL_STAGES,
     Adapter,
@@ -53,7 +54,7 @@ class Cycle:
         *,
         store: Store,
         artifacts: Artifacts,
-        index: ProbeIndex,
+        index: TextIndex,
         executor: Executor,
         settings: PipelineSettings,
         base: Path,
@@ -267,7 +268,8 @@ class Cycle:
         return sorted(best, key=lambda one: -best[one])
 
     def _refresh_index(self) -> None:
-        self._index.refresh(one for one in self._store.probes() if one.chunk_id is not None)
+        about = (one for one in self._store.probes() if one.chunk_id is not None)
+        self._index.refresh({probe.id: probe.question for probe in about})
 
     def _unseen(self, probes: Sequence[Probe], items: Sequence[StudyItem]) -> list[Probe]:
         """Probes that no study item gives away by its words or its meaning."""

@@ -20,6 +20,11 @@ def prompts(size: int, seed: int) -> tuple[str, ...]:
     return tuple(random.Random(seed).sample(known, min(size, len(known))))
 
 
+def everything() -> list[str]:
+    """All general questions, rehearsed or asked."""
+    return [*_read("prompts"), *(question for question, _ in _read("probes"))]
+
+
 def beside(items: int, settings: TrainSettings, seed: int, times: int = 1) -> tuple[str, ...]:
     """The questions to rehearse beside so many new study items; `times` as many after failures."""
     size = max(settings.general_least, round(settings.general_share * items))

@@ -71,6 +71,16 @@ def load(path: Path, dtype: torch.dtype | None = None) -> LanguageModel:
     return LanguageModel(network, tokenizer)
 
 
+def share(model: LanguageModel, others: Sequence[LanguageModel]) -> None:
+    """Hold the weights that others hold, too, only once: adapters change the upper layers alone."""
+    for other in others:
+        held = dict(other.network.named_parameters())
+        for name, weight in model.network.named_parameters():
+            twin = held.get(name)
+            if twin is not None and twin.shape == weight.shape and torch.equal(twin, weight):
+                weight.data = twin.data
+
+
 def load_gguf(path: Path) -> LanguageModel:
     """Dequantise a GGUF file into bfloat16."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

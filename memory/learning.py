@@ -18,6 +18,11 @@ SELECT live_items.id AS item_id, chunk_id, document_id
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
 """
 
+_STUDIED = """
+SELECT DISTINCT CASE kind WHEN 'text' THEN answer ELSE title || ': ' || answer END AS text
+FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -117,6 +122,10 @@ class Learning(Connection):
     def streaks(self) -> dict[int, Streak]:
         """How each probe that was ever asked of a served generation stands, by probe id."""
         return {row.pop("probe_id"): Streak(**row) for row in self._rows(_STREAKS)}
+
+    def studied(self) -> list[str]:
+        """What the head was taught about documents, each statement once, under its title."""
+        return [str(row["text"]) for row in self._rows(_STUDIED)]
 
     def rehearsable(self) -> list[Rehearsable]:
         """The live study items about documents, without their texts: there may be very many."""

@@ -74,6 +74,7 @@ class EngineSettings:
     """What runs the model that answers."""
 
     kind: Literal["embedded"] = "embedded"
+    route: bool = True  # what lies far from all documents is answered by the untouched model
 
 
 class Config(BaseSettings):

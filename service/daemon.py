@@ -45,7 +45,7 @@ def run(config: Config, docs: Path, announce: Callable[[str], None]) -> None:
         intake = wiring.open_intake(config, docs, state)
         with _listener(config.server) as listener:
             base = wiring.base_model(config, keep=True)
-            with _engine(config, base) as engine:
+            with _engine(config, base, state) as engine:
                 metrics = Metrics(version("learnd"))
                 locate = partial(state.restore, base)
                 slot = Slot(engine, state.store, locate, metrics.swapped)
@@ -161,8 +161,8 @@ def _systemd() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def _engine(config: Config, base: Path) -> Iterator[Engine]:
-    engine = wiring.open_engine(config, base)
+def _engine(config: Config, base: Path, state: wiring.State) -> Iterator[Engine]:
+    engine = wiring.open_engine(config, base, state)
     try:
         yield engine
     finally:

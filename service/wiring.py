@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from memory.artifacts import Artifacts
@@ -16,13 +18,50 @@ from service.config import Config
 from service.engines.base import Engine
 
 if TYPE_CHECKING:  # these load torch, or much else
+    import numpy as np
+    from numpy.typing import NDArray
+
     from agent.cycle import Cycle
     from agent.executor import LocalExecutor
     from agent.intake import Intake, ScanReport
+    from agent.models import Embedder
+    from agent.routing import Router
+    from service.engines.routed import Routes
 
 
 _NOTE = "model.json"  # in the state directory: the model that it belongs to
+_EMBEDDED = 64  # texts at a time
 _HEAVY = ("agent.study", "agent.train", "sentence_transformers")  # seconds to import
+
+
+class SharedEmbedder:
+    """The sentence embedder, loaded when it is needed first. One thread at a time uses it, and
+    none for long, so that a question does not wait while a study set is embedded."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = Lock()
+
+    def __call__(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        import numpy as np
+
+        parts = [self._part(texts[i : i + _EMBEDDED]) for i in range(0, len(texts), _EMBEDDED)]
+        return np.concatenate(parts) if parts else self._part(texts)
+
+    @property
+    def dimension(self) -> int:
+        with self._lock:
+            return self._model.dimension
+
+    def _part(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        with self._lock:
+            return self._model(texts)
+
+    @cached_property
+    def _model(self) -> "Embedder":
+        from agent.models import Embedder
+
+        return Embedder(self._name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +70,8 @@ class State:
 
     store: Store
     artifacts: Artifacts
+    embed: "SharedEmbedder"
+    writable: bool = True
 
     def locate(self, generation: Generation) -> Path | None:
         """The verified weights of a generation; None: the base's own. Raises StateCorrupt."""
@@ -70,14 +111,15 @@ def open_state(config: Config) -> Iterator[State]:
     with StateLock(config.state), Store.open(config.state / "learnd.db") as store:
         artifacts = Artifacts(config.state)
         artifacts.empty_staging()
-        yield State(store, artifacts)
+        yield State(store, artifacts, SharedEmbedder(config.embedder))
 
 
 @contextmanager
 def read_state(config: Config) -> Iterator[State]:
     """Look at the state directory, also while a daemon holds it. Raises StateError if empty."""
     with Store.open_read(config.state / "learnd.db") as store:
-        yield State(store, Artifacts(config.state))
+        embed = SharedEmbedder(config.embedder)
+        yield State(store, Artifacts(config.state), embed, writable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +157,13 @@ def open_cycle(config: Config, state: State, base: Path, executor: "LocalExecuto
     """The pipeline with its embedder; takes seconds."""
     from agent import catalog
     from agent.cycle import Cycle
-    from agent.models import Embedder
-    from memory.probes import ProbeIndex
+    from memory.index import TextIndex
 
-    embedder = Embedder(config.embedder)
+    embed = state.embed
     return Cycle(
         store=state.store,
         artifacts=state.artifacts,
-        index=ProbeIndex(config.state, embedder, embedder.dimension),
+        index=TextIndex(config.state, "probes", embed, embed.dimension),
         executor=executor,
         settings=config.pipeline,
         base=base,
@@ -160,11 +201,31 @@ def _model_name(config: Config) -> str:
     return begun
 
 
-def open_engine(config: Config, base: Path) -> Engine:
+def open_engine(config: Config, base: Path, state: State) -> Engine:
     """The engine that answers."""
     from service.engines.embedded import EmbeddedEngine
+    from service.engines.routed import RoutedEngine
 
-    return EmbeddedEngine(base, config.server.parallel, config.server.queue)
+    engine = EmbeddedEngine(base, config.server.parallel, config.server.queue)
+    return RoutedEngine(engine, open_routes(config, state)) if config.engine.route else engine
+
+
+def open_routes(config: Config, state: State) -> "Callable[[], Routes]":
+    """Opens the router when it is needed first; each time it is called, it looks at the head."""
+
+    @cache
+    def router() -> "Router":
+        from agent.routing import Router
+        from memory.index import TextIndex
+
+        index = TextIndex(config.state, "studied", state.embed, state.embed.dimension)
+        return Router(index, state.embed)
+
+    def refreshed() -> "Routes":
+        router().refresh(state.store.studied(), save=state.writable)
+        return router().is_studied
+
+    return refreshed
 
 
 def activate(config: Config, state: State, number: int, note: str) -> Generation:

@@ -54,18 +54,27 @@ def test_what_everybody_knows_is_not_rehearsed() -> None:
     assert not [row for row in GENERAL if row["question"].lower() in rehearsed]
 
 
-def by_wording(config: Config) -> dict[str, int]:
-    """Right answers of the head to WORDINGS and GENERAL, which are many: asked in one batch."""
+def by_wording(config: Config, routed: bool) -> dict[str, int]:
+    """Right answers to WORDINGS and GENERAL, which are many: asked in one batch; as served, or by
+    the taught weights alone."""
     with wiring.read_state(config) as state:
-        path = state.locate(state.store.head())
-    assert path is not None
-    model = models.load(path)
+        taught = state.locate(state.store.head())
+        routes = wiring.open_routes(config, state)()
+    assert taught is not None
     rows = [*WORDINGS, *GENERAL]
-    asked = [Asked(tuple(question_tokens(model.tokenizer, row["question"])), 48) for row in rows]
+    near = [not routed or routes([row["question"]]) for row in rows]
     right = Counter[str]()
-    for row, text in zip(rows, generate(model, model.network, asked), strict=True):
-        right[row["wording"]] += any(is_right(text, answer) for answer in row["answers"])
+    for path, is_near in ((taught, True), (wiring.base_model(config), False)):
+        asked = [row for row, one in zip(rows, near, strict=True) if one == is_near]
+        for row, text in zip(asked, _answers(path, asked), strict=True):
+            right[row["wording"]] += any(is_right(text, answer) for answer in row["answers"])
     return dict(right)
+
+
+def _answers(path: Path, rows: list[dict[str, str]]) -> list[str]:
+    model = models.load(path)
+    asked = [Asked(tuple(question_tokens(model.tokenizer, row["question"])), 48) for row in rows]
+    return generate(model, model.network, asked)
 
 
 @pytest.mark.model
@@ -101,5 +110,6 @@ def test_the_handbook_is_answered_from_the_weights(
                 good = any(is_right(reply.text, answer) for answer in row["answers"])
                 right[reply.model] += good
                 say(f"{'+' if good else '-'} {reply.model:6} {row['question']} {reply.text}")
-        say(f"{right}; for choosing recipes: {by_wording(config)}")
+        say(f"{right}; for choosing recipes: {by_wording(config, routed=True)}")
+        say(f"by the taught weights alone: {by_wording(config, routed=False)}")
     assert right["learnd"] >= 9 and right["base"] <= 1

@@ -123,6 +123,7 @@ class EmbeddedEngine:
 
     def load(self, generation: int, path: Path | None) -> None:
         model = models.load(path or self._base)
+        models.share(model, list(self._models.values()))
         _warm_up(model)
         with self._change:
             self._models[generation] = model

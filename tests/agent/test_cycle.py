@@ -16,7 +16,7 @@ from agent.study import StudyRequest
 from agent.train import Trained, TrainRequest
 from memory.artifacts import Artifacts
 from memory.errors import ChildFailed, DiskFull, LearndError
-from memory.probes import ProbeIndex
+from memory.index import TextIndex
 from memory.records import (
     Batch,
     DocumentState,
@@ -95,7 +95,7 @@ def cycle_for(
     return Cycle(
         store=store,
         artifacts=Artifacts(state),
-        index=ProbeIndex(state, embed, DIMENSION),
+        index=TextIndex(state, "probes", embed, DIMENSION),
         executor=executor,
         settings=settings or PipelineSettings(attempts=2, train=TrainSettings(replay_share=1.0)),
         base=Path("base"),

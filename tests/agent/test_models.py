@@ -59,3 +59,11 @@ def test_sentences_that_mean_the_same_lie_near() -> None:
     )
     assert embedder.dimension == len(one) == 384
     assert one @ same > one @ other + 0.2
+
+
+def test_equal_weights_are_held_once(tiny_path: Path) -> None:
+    one, other = models.load(tiny_path), models.load(tiny_path)
+    next(other.network.parameters()).data.add_(1)
+    models.share(other, [one])
+    pairs = list(zip(one.network.parameters(), other.network.parameters(), strict=True))
+    assert [a.data_ptr() == b.data_ptr() for a, b in pairs] == [False] + [True] * (len(pairs) - 1)

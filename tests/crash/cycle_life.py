@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.cycle import Cycle
 from agent.settings import PipelineSettings
 from memory.artifacts import Artifacts
-from memory.probes import ProbeIndex
+from memory.index import TextIndex
 from memory.records import Progress
 from memory.store import Store
 from tests.agent.test_cycle import Scripted
@@ -30,7 +30,7 @@ def live(state: Path, failpoint: str = "") -> None:
         Cycle(
             store=store,
             artifacts=artifacts,
-            index=ProbeIndex(state, embed, DIMENSION),
+            index=TextIndex(state, "probes", embed, DIMENSION),
             executor=Scripted(),
             settings=PipelineSettings(),
             base=Path("base"),

@@ -12,7 +12,7 @@ from typing import Any
 from memory.artifacts import Artifacts, Kind
 from memory.durable import StateLock
 from memory.errors import StaleParent
-from memory.probes import ProbeIndex
+from memory.index import TextIndex
 from memory.records import Adapter, Batch, DocumentState, Probe, Stage, StudyItem
 from memory.store import Store
 from tests.helpers.embedding import DIMENSION, embed
@@ -40,7 +40,8 @@ def live(state: Path, failpoint: str = "") -> None:
                 _take_in(store, path, text)
             _drain(store, artifacts)
         store.mark_missing(["b.md"])
-        ProbeIndex(state, embed, DIMENSION).refresh(store.probes())
+        index = TextIndex(state, "probes", embed, DIMENSION)
+        index.refresh({probe.id: probe.question for probe in store.probes()})
         artifacts.collect(store.needed())
 
 

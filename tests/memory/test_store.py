@@ -8,7 +8,7 @@ HEAVY = ("torch", "transformers", "faiss", "peft", "sentence_transformers", "fas
 
 def test_importing_the_store_loads_nothing_heavy() -> None:
     code = (
-        f"import sys, memory.store, memory.probes; print([m for m in {HEAVY} if m in sys.modules])"
+        f"import sys, memory.store, memory.index; print([m for m in {HEAVY} if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

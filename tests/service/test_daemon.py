@@ -161,7 +161,7 @@ def test_the_whole_of_it_starts_and_stops(state: Path, monkeypatch: pytest.Monke
     """run() with everything real but the model, the embedder and what is learned."""
     work, engine = FakeWork(), FakeEngine()
 
-    def open_engine(config: object, base: Path) -> Engine:
+    def open_engine(config: object, base: Path, state: object) -> Engine:
         return engine
 
     monkeypatch.setattr(wiring, "base_model", lambda config, keep: Path("base"))

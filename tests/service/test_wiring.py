@@ -1,10 +1,12 @@
 """Tests of service.wiring."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from memory.artifacts import Artifacts
 from memory.errors import BadConfig, StateCorrupt, StateError, StateLocked
@@ -12,6 +14,8 @@ from memory.records import Generation
 from service import wiring
 from service.config import Config, load
 from service.wiring import State
+from tests.helpers.embedding import DIMENSION, embed
+from tests.helpers.stores import add, learn
 
 
 @pytest.fixture
@@ -101,3 +105,52 @@ def test_a_state_directory_belongs_to_one_model(state: Path, tmp_path: Path) -> 
     with pytest.raises(BadConfig, match=f"begun with the model {first}"):
         wiring.base_model(other)
     assert wiring.base_model(load(None, {"state": state})) == first  # nothing else was asked for
+
+
+class Embedding:
+    """The tests' embedder in place of the model's, counting how often it is loaded."""
+
+    dimension = DIMENSION
+    loaded = 0
+
+    def __init__(self, name: str) -> None:
+        Embedding.loaded += 1
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        assert len(texts) <= 64, "others wait meanwhile"
+        return embed(texts)
+
+
+@pytest.fixture
+def embedding(monkeypatch: pytest.MonkeyPatch) -> type[Embedding]:
+    monkeypatch.setattr("agent.models.Embedder", Embedding)
+    monkeypatch.setattr(Embedding, "loaded", 0)
+    return Embedding
+
+
+def test_the_embedder_is_loaded_once_and_when_needed(
+    opened: State, embedding: type[Embedding]
+) -> None:
+    assert embedding.loaded == 0
+    texts = [f"text {n}" for n in range(150)]
+    assert (opened.embed(texts) == embed(texts)).all()
+    assert opened.embed([]).shape == (0, DIMENSION)
+    assert (opened.embed.dimension, embedding.loaded) == (DIMENSION, 1)
+
+
+def test_routes_follow_the_head(config: Config, opened: State, embedding: type[Embedding]) -> None:
+    open_routes = wiring.open_routes(config, opened)
+    assert not open_routes()(["the port is 8765"])
+    learn(opened.store, add(opened.store, "a.md"))
+    assert open_routes()(["the port is 8765"])
+    opened.store.activate(0, "rollback")
+    assert not open_routes()(["the port is 8765"])
+
+
+def test_routes_of_a_state_that_is_only_read_leave_no_file(
+    config: Config, opened: State, embedding: type[Embedding]
+) -> None:
+    learn(opened.store, add(opened.store, "a.md"))
+    with wiring.read_state(config) as reading:
+        assert wiring.open_routes(config, reading)()(["the port is 8765"])
+    assert not list(config.state.glob("studied.*"))
