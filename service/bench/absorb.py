@@ -5,7 +5,7 @@ Passages are learned from the base, some at a time, and asked closed book:
 base    the model as published; nothing is learned
 raw     an adapter trained on the passages as they stand
 seal    SEAL's recipe (Zweiger et al. 2025): the passages and implications that the model wrote
-learnd  the configured study pipeline and training
+learnd  the configured study pipeline and training, and the configured routing (`engine.route`)
 
 Or it is read, open book, by the practised base: `rag1` and `rag3` get the nearest passages (MiniLM)
 into the prompt, `gold` the right one.

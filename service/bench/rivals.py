@@ -14,6 +14,7 @@ from agent.passages import Passage, Question
 from agent.settings import TrainSettings
 from memory.records import Chunk, Probe, Progress, StudyItem
 from policies.skills import reader
+from service.bench.served import served
 from service.config import Config
 
 if TYPE_CHECKING:  # these load torch, or numpy
@@ -81,6 +82,7 @@ class Lesson:
     held_out: tuple[Probe, ...] = ()
     general: tuple[str, ...] = ()
     kept: Path | None = None
+    studied: tuple[str, ...] = ()  # statements to route by; none: what is trained answers all
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,13 @@ def _closed_book(bench: Bench, method: str, tick: Tick) -> Answered:
 def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
     from agent.trial import TrialRequest, trial
 
+    questions = tuple(chain.from_iterable(map(_questions, group)))
+    control = tuple(one.text for one in bench.control)
     request = TrialRequest(
         base=bench.base,
         items=lesson.items,
-        questions=tuple(chain.from_iterable(map(_questions, group))),
-        control=tuple(one.text for one in bench.control),
+        questions=questions,
+        control=control,
         most=_SENTENCE_TOKENS,
         settings=lesson.settings,
         seed=bench.seed,
@@ -143,7 +147,11 @@ def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
         general=lesson.general,
         kept=lesson.kept,
     )
-    return bench.executor.run(trial, request, _quiet)
+    tried = bench.executor.run(trial, request, _quiet)
+    if not lesson.studied:
+        return tried
+    asked, most = (questions, control), _SENTENCE_TOKENS
+    return served(bench.executor, bench.base, bench.embed, lesson.studied, asked, tried, most)
 
 
 def _by_passage(bench: Bench, texts: Sequence[str]) -> list[list[str]]:
@@ -244,7 +252,14 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     training = bench.config.train
     rehearsed = general.beside(len(plan.items), training, bench.seed)
     kept = bench.study_adapter and bench.study_adapter / KEPT
-    return Lesson(plan.items, training, plan.probes, rehearsed, kept)
+    titles = {chunk.id: chunk.title for chunk in chunks}
+    statements = [
+        f"{titles[item.chunk_id]}: {item.answer}"
+        for item in plan.items
+        if item.chunk_id is not None
+    ]
+    studied = tuple(dict.fromkeys(statements)) if bench.config.engine.route else ()
+    return Lesson(plan.items, training, plan.probes, rehearsed, kept, studied)
 
 
 def _chunks(group: Sequence[Passage], words: int) -> tuple[Chunk, ...]:

@@ -56,7 +56,13 @@ class Scripted:
         return Trial(Replies(said, 7, 0.5), 2.0, 30, control)
 
     def RespondRequest(self, request: RespondRequest) -> list[Replies]:
-        text = "short" if request.adapter else "One follows.\n\n  Two follows. \n"
+        text = (
+            "short"
+            if request.adapter
+            else "the base"
+            if not request.temperature
+            else "One follows.\n\n  Two follows. \n"
+        )
         return [Replies((text,) * len(batch), 9, 0.25) for batch in request.batches]
 
     def of(self, kind: type) -> list[Any]:
@@ -70,7 +76,7 @@ def executor() -> Scripted:
 
 @pytest.fixture
 def bench(executor: Scripted, state: Path) -> Bench:
-    config = load(None, {"state": state})
+    config = load(None, {"state": state, "engine": {"route": False}})
     alone = ((FERRY,), (TOWER,))
     control = (Question("Who wrote Emma?", "Austen"),)
     return Bench(executor, embed, config, Path("base"), Path("study adapter"), alone, control, 3)
@@ -183,4 +189,16 @@ def test_a_group_is_learned_at_once_and_asked_passage_by_passage(
         f"{title}\n{line}"
         for title, text in (("Ferry", FERRY.context), ("Tower", TOWER.context))
         for line in ("One follows.", "Two follows.", text)
+    ]
+
+
+def test_learnd_answers_as_it_would_be_served(bench: Bench, executor: Scripted) -> None:
+    routed = replace(bench, config=load(None, {"state": bench.config.state}))
+    routed = replace(routed, groups=((TOWER,),))
+    found = rivals.answers(routed, "learnd", lambda done: None)
+    [far] = executor.of(RespondRequest)[0].batches
+    assert "Who wrote Emma?" in far
+    assert found.control == [("the base",)]
+    assert rivals.answers(routed, "raw", lambda done: None).control == [
+        ("control: Who wrote Emma?",)
     ]
