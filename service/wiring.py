@@ -1,6 +1,7 @@
 """How the parts fit together: the one place where `learnd run` and `learnd learn` build them."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # these load torch, or much else
 
 _NOTE = "model.json"  # in the state directory: the model that it belongs to
 _EMBEDDED = 64  # texts at a time
+_CACHE_BYTES = 200_000_000  # that must be free before a cache is written
 _HEAVY = ("agent.study", "agent.train", "sentence_transformers")  # seconds to import
 
 
@@ -222,7 +224,9 @@ def open_routes(config: Config, state: State) -> "Callable[[], Routes]":
         return Router(index, state.embed)
 
     def refreshed() -> "Routes":
-        router().refresh(state.store.studied(), save=state.writable)
+        # the index is a cache: a full disk keeps nobody from being answered
+        room = shutil.disk_usage(config.state).free >= _CACHE_BYTES
+        router().refresh(state.store.studied(), save=state.writable and room)
         return router().is_studied
 
     return refreshed

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,3 +155,19 @@ def test_routes_of_a_state_that_is_only_read_leave_no_file(
     with wiring.read_state(config) as reading:
         assert wiring.open_routes(config, reading)()(["the port is 8765"])
     assert not list(config.state.glob("studied.*"))
+
+
+def test_a_full_disk_keeps_nobody_from_being_answered(
+    config: Config,
+    opened: State,
+    embedding: type[Embedding],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learn(opened.store, add(opened.store, "a.md"))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert wiring.open_routes(config, opened)()(["the port is 8765"])
+    assert not list(config.state.glob("studied.*"))
+    monkeypatch.undo()
+    monkeypatch.setattr("agent.models.Embedder", Embedding)
+    wiring.open_routes(config, opened)()
+    assert len(list(config.state.glob("studied.*"))) == 2
