@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import general
+from agent import directives, general
 from agent.batching import choose
 from agent.chunking import split
 from agent.examine import ExamineRequest, examine
@@ -34,6 +34,7 @@ from memory.records import (
     Probe,
     ProbeResult,
     Progress,
+    SelfEdit,
     Stage,
     StudyItem,
 )
@@ -139,7 +140,10 @@ class Cycle:
             seed=_seed(batch),
         )
         plan = self._executor.run(study, request, report)
-        self._store.save_study(batch, plan.items, self._unseen(plan.probes, plan.items))
+        kind = directives.kind(chunks)
+        style = directives.choose(kind, self._store.batches(), batch)
+        probes = self._unseen(plan.probes, plan.items)
+        self._store.save_study(batch, plan.items, probes, SelfEdit(kind, style, plan.health))
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter
@@ -151,7 +155,7 @@ class Cycle:
             items=tuple(self._store.items(batch.id)),
             rehearsed=self._rehearsed(batch),
             held_out=tuple(self._store.probes(batch.id)[:_HELD_OUT]),
-            settings=self._settings.train,
+            settings=directives.apply(batch.self_edit, self._settings.train),
             seed=_seed(batch),
             general=self._general(batch),
             kept=self._study_adapter and self._study_adapter / KEPT,

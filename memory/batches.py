@@ -1,6 +1,8 @@
 """The store's batches: each arrow between two stages is one transaction."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from memory.connection import LIVE, encode_verdict
@@ -14,6 +16,7 @@ from memory.records import (
     Phase,
     Probe,
     ProbeResult,
+    SelfEdit,
     Stage,
     StudyItem,
     Verdict,
@@ -76,11 +79,17 @@ class Batches(Generations):
         return self.batch(batch_id)
 
     def save_study(
-        self, batch: Batch, items: Sequence[StudyItem], probes: Sequence[Probe]
+        self,
+        batch: Batch,
+        items: Sequence[StudyItem],
+        probes: Sequence[Probe],
+        self_edit: SelfEdit | None = None,
     ) -> Batch:
-        """NEW -> STUDIED: what will be trained on, and what will be asked. Ids are given here."""
+        """NEW -> STUDIED: what will be trained on, how, and what will be asked. Ids are given
+        here."""
+        chosen = json.dumps(asdict(self_edit), allow_nan=False) if self_edit else None
         with self._transaction("save_study"):
-            self._move(batch, Stage.STUDIED)
+            self._move(batch, Stage.STUDIED, self_edit=chosen)
             self._insert_all("study_items", items, batch_id=batch.id)
             self._insert_all("probes", probes, batch_id=batch.id)
         return self.batch(batch.id)

@@ -132,6 +132,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfEdit:
+    """How a batch is studied: what was chosen for it, and the figures of its study set."""
+
+    kind: str  # of its documents: prose | lists
+    style: str  # see agent/directives.py
+    figures: Mapping[str, float]  # chunks, facts, facts_phrased, items, probes
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Documents that are learned together. One batch is live at a time."""
 
@@ -147,6 +156,7 @@ class Batch:
     verdict: Verdict | None
     created_at: str
     updated_at: str
+    self_edit: SelfEdit | None = None  # once studied
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,3 +158,8 @@ def first(db: Database) -> None:
     for statement in _FIRST.split(";\n"):
         if statement.strip():
             db.execute(statement)
+
+
+@migrations()
+def self_edits(db: Database) -> None:
+    db.execute("ALTER TABLE batches ADD COLUMN self_edit TEXT")  # JSON

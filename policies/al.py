@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memory.records import Chunk
 from policies import forms, skills
 from policies.base import Ask, Candidate, Policy, Tools
@@ -56,16 +59,20 @@ class AutonomousLearning(Policy):
 def _clarity(
     written: Sequence[Candidate], candidates: Sequence[Candidate], tools: Tools
 ) -> list[float]:
-    """One over the rank of each question's own passage among those of the batch, by nearness;
-    0 if it is not among the nearest."""
+    """How clearly each question means its own passage and no other of the batch: 1/2 where the
+    nearest other one is as near, more by half of the lead; 0 if it is not among the nearest."""
     places = {place: i for i, place in enumerate(dict.fromkeys(map(_place, candidates)))}
     nearness = tools.embed([one.question for one in written]) @ tools.embed([*places]).T
-    own = [row[places[_place(one)]] for row, one in zip(nearness, written, strict=True)]
-    ranks = [1 + int((row > mine).sum()) for row, mine in zip(nearness, own, strict=True)]
-    return [
-        1 / rank if mine >= _RELATED and rank <= _NEAREST else 0.0
-        for rank, mine in zip(ranks, own, strict=True)
-    ]
+    own = [places[_place(one)] for one in written]
+    return [_lead(row, mine) for row, mine in zip(nearness, own, strict=True)]
+
+
+def _lead(nearness: NDArray[np.float32], own: int) -> float:
+    others = np.delete(nearness, own)
+    rank = 1 + int((others > nearness[own]).sum())
+    if nearness[own] < _RELATED or rank > _NEAREST:
+        return 0.0
+    return (1 + float(nearness[own] - others.max(initial=0))) / 2
 
 
 def _place(one: Candidate) -> str:

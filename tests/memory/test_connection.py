@@ -67,14 +67,15 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     statements = ["ALTER TABLE files ADD COLUMN owner TEXT"]
     later = Migrations("learnd")
     later(name="first")(schema.first)
+    later(name="self_edits")(schema.self_edits)
 
     @later()
-    def second(db: Database) -> None:
+    def next_one(db: Database) -> None:
         for statement in statements:
             db.execute(statement)
 
     monkeypatch.setattr(connection, "migrations", later)
-    monkeypatch.setattr(connection, "migration_names", lambda: {"first", "second"})
+    monkeypatch.setattr(connection, "migration_names", lambda: {"first", "self_edits", "next_one"})
     return statements
 
 

@@ -90,7 +90,7 @@ def test_the_round_trip_decides(question: str, trusted: bool) -> None:
     assert all(score == 1 for one, score in scores.items() if one.kind != "qa")
 
 
-def test_a_question_that_lies_nearer_to_another_passage_is_half_as_clear() -> None:
+def test_a_question_is_as_clear_as_it_leads_before_the_next_passage() -> None:
     chunk = replace(
         CHUNK, text="The server listens on port 9362. The hive garden number 3 has 30 bees."
     )
@@ -101,4 +101,5 @@ def test_a_question_that_lies_nearer_to_another_passage_is_half_as_clear() -> No
     candidates = policy.propose([chunk], tools, seed=0)
     scores = dict(zip(candidates, policy.score(candidates, tools, seed=0), strict=True))
     written = {one.answer: score for one, score in scores.items() if one.kind == "qa"}
-    assert (written["9362"], written["30 bees"]) == (0.5, 1.0)
+    assert 0 < written["9362"] < 0.5 < written["30 bees"] < 1
+    assert written["9362"] + written["30 bees"] == pytest.approx(1)  # one's lead is the other's lag
