@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agent.course import budget
 from agent.settings import TrainSettings
 from memory.records import Batch, Chunk, SelfEdit, Stage
 from policies.sentences import sentences
@@ -68,7 +69,7 @@ def apply(self_edit: SelfEdit | None, settings: TrainSettings) -> TrainSettings:
     chosen = STYLES[self_edit.style]
     return replace(
         settings,
-        tokens=round(settings.tokens * chosen.tokens),
+        tokens=round(budget(settings) * chosen.tokens),
         onward_epochs=round(settings.onward_epochs * chosen.tokens),
         learning_rate=settings.learning_rate * chosen.learning_rate,
     )

@@ -44,7 +44,7 @@ class TrainSettings:
     epochs: int = 8  # at most; early stop usually ends sooner
     epochs_least: float = 1.5  # however much there is to learn; half an epoch is half of the items
     onward_epochs: int = 2  # instead, when training goes on: what the parent learned is at stake
-    tokens: int = 62_000  # of new items in all epochs, about; 20,000 a minute on two cores
+    tokens: int = 0  # of new items in all epochs, about; 0: what four minutes suffice for
     batch_tokens: int = 128  # tokens in one step
     lead_weight: float = 6.0  # of an answer's first three tokens: they decide which it will be
     min_gain: float = 0.01  # held-out log-probability that another epoch must bring, nats
@@ -54,7 +54,7 @@ class TrainSettings:
     replay_share: float = 0.9  # replayed items per new item
     replay_least: int = 220  # of them, beside the smallest batch: what was learned is as large
     general_weight: float = 2.0  # of a token that the base says, beside one of a study item
-    general_share: float = 0.14  # general questions per new item, answered by the base
+    general_share: float = 0.07  # general questions per new item, answered by the base
     general_least: int = 48  # of them, beside the smallest batch: two steps already do harm
     threads: int = 0  # 0: one per core
 

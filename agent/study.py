@@ -58,6 +58,7 @@ class ModelTools:
         self._model = model
         self._embedder = embedder
         self._report = report
+        self._vectors: dict[str, NDArray[np.float32]] = {}
         self._done = 0
         self._total = 0
 
@@ -74,7 +75,11 @@ class ModelTools:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See policies.base.Tools."""
-        return self._embedder(texts)
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        self._vectors.update(zip(new, self._embedder(new), strict=True))
+        if not texts:
+            return np.zeros((0, self._embedder.dimension), dtype=np.float32)
+        return np.stack([self._vectors[text] for text in texts])
 
     def _count(self, prompts: int) -> None:
         self._done += prompts

@@ -4,10 +4,12 @@ With the text before it the model writes questions; those that lead back to thei
 trained without the text. Simple form: no DPO stage, nothing is dropped as known already.
 """
 
+import math
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,9 @@ from policies.base import Ask, Candidate, Policy, Tools
 from policies.sentences import sentences
 from policies.spans import Span, repeats, spans
 
-_WORDINGS = 4  # written questions of each fact
+_WORDINGS = 10  # written questions of each sentence: with few, it is not remembered
+_EACH = (3, 8)  # of each fact, at least and at most
+_HASTY = 3  # questions made by rule of a fact that nobody wrote a question about
 _QUESTION_TOKENS = 15
 _WARMTH = 0.7  # temperature
 _NEAREST = 3  # passages, of which a question's own must be one
@@ -40,34 +44,66 @@ class Fact:
 
 class AutonomousLearning(Policy):
     name = "al"
-    role = "writes questions about every span and keeps those that lead back to their sentence"
+    role = "writes questions about every span and keeps those that lead to a sentence"
 
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
-        """Written questions for each fact, and what people type in haste."""
+        """Written questions, each about the sentence that it leads to, and what people type in
+        haste: more of it where nothing was written, so that something can examine."""
         known = [fact for chunk in chunks for fact in facts(chunk)]
-        written = dict.fromkeys(_write(known, tools, seed))
+        written = _placed(list(dict.fromkeys(_write(known, tools, seed))), known, tools)
+        phrased = {_fact(one) for one in written}
         chance = random.Random(seed)
-        return [*written, *(_by_rule(fact, chance) for fact in known)]
+        hasty = [
+            one
+            for fact in known
+            for one in _by_rule(fact, 1 if _fact(fact.asked("", "")) in phrased else _HASTY, chance)
+        ]
+        return [*written, *hasty]
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
-        """Round trip: a written question stays if it leads back to its own passage."""
-        written = [one for one in candidates if one.kind == "qa"]
-        found = dict(zip(written, _clarity(written, candidates, tools), strict=True))
+        """Round trip: a written question stays if it leads to its own passage."""
+        written = [one for one in candidates if one.kind != "keywords"]
+        places = list(dict.fromkeys(map(_place, candidates)))
+        rows = _nearness(written, places, tools)
+        own = [places.index(_place(one)) for one in written]
+        pairs = zip(rows, own, strict=True)
+        found = dict(zip(written, [_clarity(row, mine) for row, mine in pairs], strict=True))
         return [found.get(one, 1.0) for one in candidates]
 
 
-def _clarity(
-    written: Sequence[Candidate], candidates: Sequence[Candidate], tools: Tools
-) -> list[float]:
-    """How clearly each question means its own passage and no other of the batch: 1/2 where the
-    nearest other one is as near, more by half of the lead; 0 if it is not among the nearest."""
-    places = {place: i for i, place in enumerate(dict.fromkeys(map(_place, candidates)))}
-    nearness = tools.embed([one.question for one in written]) @ tools.embed([*places]).T
-    own = [places[_place(one)] for one in written]
-    return [_lead(row, mine) for row, mine in zip(nearness, own, strict=True)]
+def _placed(written: Sequence[Candidate], known: Sequence[Fact], tools: Tools) -> list[Candidate]:
+    """Each question beside the passage that it is nearest to; far from all of them, it is dropped.
+
+    About a third of what a small writer asks has another answer than it was told to ask for.
+    """
+    passages = {_place(one): one for one in (fact.asked("", "") for fact in known)}
+    rows = _nearness(written, [*passages], tools)
+    nearest = [[*passages.values()][row.argmax()] for row in rows]
+    return [
+        one if _place(one) == _place(found) else _moved(one, found)
+        for one, found, row in zip(written, nearest, rows, strict=True)
+        if row.max() >= _RELATED
+    ]
 
 
-def _lead(nearness: NDArray[np.float32], own: int) -> float:
+def _moved(one: Candidate, found: Candidate) -> Candidate:
+    """The question beside another passage. Which part of it is the answer nobody knows."""
+    return replace(found, kind="nearest", question=one.question, answer=found.evidence)
+
+
+def _nearness(
+    questions: Sequence[Candidate], places: Sequence[str], tools: Tools
+) -> NDArray[np.float32]:
+    """Cosines [questions, places]."""
+    cosines: NDArray[np.float32] = (
+        tools.embed([one.question for one in questions]) @ tools.embed(places).T
+    )
+    return cosines
+
+
+def _clarity(nearness: NDArray[np.float32], own: int) -> float:
+    """How clearly a question means its own passage and no other: 1/2 where the nearest other one is
+    as near, more by half of the lead; 0 if it is not among the nearest."""
     others = np.delete(nearness, own)
     rank = 1 + int((others > nearness[own]).sum())
     if nearness[own] < _RELATED or rank > _NEAREST:
@@ -77,6 +113,10 @@ def _lead(nearness: NDArray[np.float32], own: int) -> float:
 
 def _place(one: Candidate) -> str:
     return f"{_topic(one.chunk)}: {one.evidence}"
+
+
+def _fact(one: Candidate) -> tuple[int, str, str]:
+    return one.chunk.id, one.evidence, one.answer
 
 
 def facts(chunk: Chunk) -> Iterator[Fact]:
@@ -102,24 +142,28 @@ def _topic(chunk: Chunk) -> str:
     return chunk.title.split(" > ")[-1]
 
 
-def _by_rule(fact: Fact, chance: random.Random) -> Candidate:
+def _by_rule(fact: Fact, count: int, chance: random.Random) -> Iterator[Candidate]:
     """What needs no writer."""
-    hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
-    return fact.asked("keywords", hasty)
+    for _ in range(count):
+        hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
+        yield fact.asked("keywords", hasty)
 
 
 def _write(known: Sequence[Fact], tools: Tools, seed: int) -> Iterator[Candidate]:
-    asks = [
-        Ask(
-            skills.writer(fact.chunk.title, fact.passage, fact.span.text, _WORDINGS),
-            _WORDINGS * _QUESTION_TOKENS,
-        )
-        for fact in known
-    ]
+    beside = Counter((fact.chunk.id, fact.passage) for fact in known)
+    asks = [_asking(fact, beside[fact.chunk.id, fact.passage]) for fact in known]
     for fact, questions in zip(known, tools.generate(asks, _WARMTH, seed), strict=True):
         for question in questions.splitlines():
             if _sensible(question, fact):
                 yield fact.asked("qa", question.strip())
+
+
+def _asking(fact: Fact, facts: int) -> Ask:
+    """The prompt for one of so many facts of a sentence."""
+    least, most = _EACH
+    count = min(most, max(least, math.ceil(_WORDINGS / facts)))
+    prompt = skills.writer(fact.chunk.title, fact.passage, fact.span.text, count)
+    return Ask(prompt, count * _QUESTION_TOKENS)
 
 
 def _sensible(question: str, fact: Fact) -> bool:

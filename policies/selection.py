@@ -76,7 +76,7 @@ def _examined(
     per_chunk: int,
     chance: random.Random,
 ) -> dict[_Fact, Candidate]:
-    """The clearest written phrasing of the clearest facts of each chunk, if there is another one
+    """The clearest phrasing of the clearest facts of each chunk, if there is another one
     to teach the fact by."""
     chosen: dict[_Fact, Candidate] = {}
     counts: defaultdict[int, int] = defaultdict(int)
@@ -92,13 +92,19 @@ def _clearest(
     clarity: Mapping[Candidate, float],
     chance: random.Random,
 ) -> list[tuple[_Fact, Candidate]]:
-    """Facts with more than one written phrasing, and the clearest; equals in random order."""
+    """Facts with more than one phrasing, and the clearest; equals in random order. What was made
+    by rule examines only where nothing was written."""
+
+    def rank(one: Candidate) -> tuple[bool, float]:
+        return one.kind == "qa", clarity[one]
+
     found = []
     for fact in chance.sample(list(facts), len(facts)):
         written = [one for one in facts[fact] if one.kind == "qa"]
-        if len(written) > 1:
-            found.append((fact, max(chance.sample(written, len(written)), key=clarity.__getitem__)))
-    return sorted(found, key=lambda pair: -clarity[pair[1]])
+        phrasings = written or [one for one in facts[fact] if one.kind == "keywords"]
+        if len(phrasings) > 1:
+            found.append((fact, max(chance.sample(phrasings, len(phrasings)), key=rank)))
+    return sorted(found, key=lambda pair: rank(pair[1]), reverse=True)
 
 
 def _item(one: Candidate) -> StudyItem:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agent.losses import Example, Packed
+from agent.losses import Packed
 from agent.models import LanguageModel
 from agent.settings import TrainSettings
-from agent.train import TrainRequest, _course, encode, train
+from agent.train import TrainRequest, encode, train
 from memory.errors import TrainingDiverged
 from memory.records import Probe, Progress, StudyItem
 
@@ -101,26 +101,6 @@ def test_what_is_rehearsed_is_trained_once_in_all_epochs(tiny_path: Path, tmp_pa
     )
     assert beside.figures["epochs"] == alone.figures["epochs"] == 2
     assert beside.figures["tokens"] == alone.figures["tokens"] * 1.5
-
-
-@pytest.mark.parametrize(
-    ("tokens", "epochs", "passes"),
-    [(400, 2, 1.5), (640, 2, 1.6), (800, 2, 2.0), (1000, 3, 2.5), (100_000, 8, 8.0)],
-)
-def test_where_the_budget_ends_each_epoch_leaves_out_another_part(
-    tokens: int, epochs: int, passes: float
-) -> None:
-    new, old, general = ([Example((n,) * 10, 1) for n in range(a, a + 40)] for a in (0, 40, 80))
-    settings = TrainSettings(tokens=tokens, epochs=8, epochs_least=1.5)
-    course = _course(new, old, general, settings)
-    sizes = [sum(one in new for one in epoch) for epoch in course]
-    assert len(course) == epochs and max(sizes) - min(sizes) <= 1
-    assert sum(sizes) == pytest.approx(40 * passes, abs=epochs)
-    assert all(any(one in epoch for epoch in course) for one in new)
-    assert all(one in epoch for epoch in course for one in general)
-    assert sorted(one.tokens[0] for epoch in course for one in epoch if one in old) == [
-        *range(40, 80)
-    ]
 
 
 def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_path: Path) -> None:

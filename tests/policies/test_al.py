@@ -45,8 +45,8 @@ def test_a_fact_carries_what_is_needed_to_understand_it(text: str, passage: str)
 
 
 def test_written_questions_come_beside_hasty_ones() -> None:
-    asked = "On which port does the server listen?\nserver port number\nserver port number"
-    tools = Scripted(Write_4_questions=asked)
+    asked = "It listens on port what\nOn port what It listens, There is\nIt listens on port what"
+    tools = Scripted(Write_8_questions=asked)
     candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
     kinds = [one.kind for one in candidates if one.answer == "9362"]
     assert sorted(kinds) == ["keywords", "qa", "qa"]  # the same question twice counts once
@@ -71,35 +71,51 @@ def test_garbage_is_no_question(garbage: str) -> None:
     assert "qa" not in {one.kind for one in about_port}
 
 
+HIVES = replace(
+    CHUNK, text="The server listens on port 9362. The hive garden number 3 has 30 bees."
+)
+
+
 @pytest.mark.parametrize(
-    ("question", "trusted"),
+    ("question", "found"),
     [
-        ("server listens on which port?", True),
-        ("how many bees live in the hive garden", False),  # leads to other passages
-        ("zebra crossing", False),  # leads nowhere
+        ("The server listens on which port", {("qa", "9362"), ("nearest", HIVES.text[:32])}),
+        ("The hive garden number of bees", {("qa", "30 bees"), ("nearest", HIVES.text[33:])}),
+        ("zebra crossing", set()),
     ],
 )
-def test_the_round_trip_decides(question: str, trusted: bool) -> None:
-    hives = (f"The hive garden number {n} has {n}0 bees." for n in range(3, 7))
-    chunk = replace(CHUNK, text=f"The server listens on port 9362. {' '.join(hives)}")
-    policy, tools = AutonomousLearning(), Scripted(Write=question)
-    candidates = policy.propose([chunk], tools, seed=0)
-    scores = dict(zip(candidates, policy.score(candidates, tools, seed=0), strict=True))
-    written = [score for one, score in scores.items() if one.kind == "qa" and one.answer == "9362"]
-    assert [score > 0 for score in written] == [trusted]
-    assert all(score == 1 for one, score in scores.items() if one.kind != "qa")
+def test_a_question_is_about_the_passage_that_it_leads_to(
+    question: str, found: set[tuple[str, str]]
+) -> None:
+    candidates = AutonomousLearning().propose([HIVES], Scripted(Write=question), seed=0)
+    written = [one for one in candidates if one.kind != "keywords"]
+    assert {(one.kind, one.answer) for one in written} >= found
+    assert len({one.evidence for one in written}) == bool(found)
+
+
+def test_facts_that_nobody_asked_about_get_more_hasty_questions() -> None:
+    candidates = AutonomousLearning().propose([HIVES], Scripted(Write="zebra crossing"), seed=0)
+    hasty = [one.question for one in candidates if one.answer == "9362"]
+    assert len(hasty) == 3
 
 
 def test_a_question_is_as_clear_as_it_leads_before_the_next_passage() -> None:
-    chunk = replace(
-        CHUNK, text="The server listens on port 9362. The hive garden number 3 has 30 bees."
-    )
-    policy, tools = (
-        AutonomousLearning(),
-        Scripted(Write="the server listens on port, hive garden number has bees"),
-    )
-    candidates = policy.propose([chunk], tools, seed=0)
-    scores = dict(zip(candidates, policy.score(candidates, tools, seed=0), strict=True))
-    written = {one.answer: score for one, score in scores.items() if one.kind == "qa"}
-    assert 0 < written["9362"] < 0.5 < written["30 bees"] < 1
-    assert written["9362"] + written["30 bees"] == pytest.approx(1)  # one's lead is the other's lag
+    policy, tools = AutonomousLearning(), Scripted()
+    hasty = policy.propose([HIVES], tools, seed=0)
+    question = "The server listens on port, hive garden number has bees"
+    asked = [replace(one, kind="qa", question=question) for one in hasty]
+    scores = policy.score([*asked, *hasty], tools, seed=0)
+    server, hive = scores[0], scores[len(asked) - 1]
+    assert 0 < server < 0.5 < hive < 1
+    assert server + hive == pytest.approx(1)  # one's lead is the other's lag
+    assert set(scores[len(asked) :]) == {1.0}
+    far = [replace(asked[0], question="zebra crossing")]
+    assert policy.score([*far, *hasty], tools, seed=0)[0] == 0
+
+
+def test_a_sentence_of_many_facts_needs_fewer_questions_a_fact() -> None:
+    text = "The server has 31 ports. It has 12 ports, 40 disks, 55 fans and 71 lamps."
+    tools = Scripted()
+    AutonomousLearning().propose([replace(CHUNK, text=text)], tools, seed=0)
+    counts = [prompt.split("Write ")[1].split()[0] for prompt in tools.prompts]
+    assert counts == ["8", "3", "3", "3", "3"]

@@ -38,9 +38,13 @@ def test_a_fact_with_one_phrasing_is_taught_not_asked() -> None:
     assert not plan.probes and plan.items[0].prompt == "Which port?"
 
 
-def test_a_fact_that_nobody_phrased_keeps_what_rules_make() -> None:
-    plan = select([CHUNK], sure(PHRASINGS[2:]), 4, seed=1)
-    assert [item.kind for item in plan.items] == ["keywords"]
+def test_a_fact_that_nobody_phrased_is_taught_and_asked_by_what_rules_make() -> None:
+    others = [*PHRASINGS[2:], candidate("keywords", "listens: what number?")]
+    plan = select([CHUNK], sure(others), 4, seed=1)
+    assert [item.kind for item in plan.items] == ["keywords"] and len(plan.probes) == 1
+    written = [replace(one, answer="It", kind="qa") for one in PHRASINGS]
+    plan = select([CHUNK], sure(others) | dict.fromkeys(written, 0.1), 1, seed=1)
+    assert [probe.answer for probe in plan.probes] == ["It"]  # however clear the others are
 
 
 def test_an_item_answers_with_the_sentence_and_a_probe_looks_for_the_fact() -> None:
