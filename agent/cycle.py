@@ -221,7 +221,8 @@ class Cycle:
     def _promote(self, batch: Batch, report: Report) -> None:
         report(Progress("serve", 0, 1))
         count = len(batch.document_ids)
-        self._store.promote(batch, f"learned {count} document{'s' * (count > 1)}")
+        style = batch.self_edit.style if batch.self_edit else directives.STEADY
+        self._store.promote(batch, f"learned {count} document{'s' * (count > 1)}, {style}")
         self._refresh_index()
         self._collect()
         report(Progress("serve", 1, 1))

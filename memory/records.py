@@ -178,7 +178,7 @@ class Generation:
     adapter: str | None
     model: str | None  # digest of the merged model; None: the base itself
     batch_id: int | None
-    note: str  # "learned 6 documents", "rollback to g3"
+    note: str  # "learned 6 documents, steady", "rollback to g3"
     created_at: str
 
     @property

@@ -8,7 +8,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,7 +49,7 @@ class AutonomousLearning(Policy):
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
         """Written questions, each about the sentence that it leads to, and what people type in
         haste: more of it where nothing was written, so that something can examine."""
-        known = [fact for chunk in chunks for fact in facts(chunk)]
+        known = _distinct(fact for chunk in chunks for fact in facts(chunk))
         written = _placed(list(dict.fromkeys(_write(known, tools, seed))), known, tools)
         phrased = {_fact(one) for one in written}
         chance = random.Random(seed)
@@ -69,6 +69,15 @@ class AutonomousLearning(Policy):
         pairs = zip(rows, own, strict=True)
         found = dict(zip(written, [_clarity(row, mine) for row, mine in pairs], strict=True))
         return [found.get(one, 1.0) for one in candidates]
+
+
+def _distinct(known: Iterable[Fact]) -> list[Fact]:
+    """What several chunks say in the same words under the same heading is asked about once."""
+    found: dict[tuple[str, str], Fact] = {}
+    for fact in known:
+        one = fact.asked("", "")
+        found.setdefault((_place(one), one.answer), fact)
+    return list(found.values())
 
 
 def _placed(written: Sequence[Candidate], known: Sequence[Fact], tools: Tools) -> list[Candidate]:

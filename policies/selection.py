@@ -31,7 +31,8 @@ def select(
     probes = [_probe(one) for one in examined.values()]
     taught = [one for fact in facts for one in facts[fact] if one is not examined.get(fact)]
     asked = dict.fromkeys(map(_item, taught))
-    items = [*asked, *(text for chunk in chunks for text in _texts(chunk, asked))]
+    texts = [text for chunk in chunks for text in _texts(chunk, asked)]
+    items = [*asked, *{text.answer: text for text in reversed(texts)}.values()]
     return StudyPlan(tuple(items), tuple(probes), _health(chunks, facts, items, probes))
 
 

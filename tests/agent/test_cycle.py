@@ -109,7 +109,7 @@ def test_a_document_goes_all_the_way(store: Store, state: Path) -> None:
     assert batch.stage is Stage.SERVING
     assert store.document(document.id).state is DocumentState.LEARNED
     head = store.head()
-    assert (head.number, head.note) == (1, "learned 1 document")
+    assert (head.number, head.note) == (1, "learned 1 document, steady")
     assert store.check(Artifacts(state)) == []
     assert executor.closed == 1
 
@@ -187,6 +187,15 @@ def test_a_rejected_document_gets_more_rehearsal(store: Store, state: Path) -> N
     cycle_for(store, state, executor, settings).run_pending(quiet)
     first, second = (len(request.rehearsed) for request in executor.of(TrainRequest))
     assert len(many) == 10 and (first, second) == (4, 8)
+
+
+def test_a_rejected_document_is_studied_in_another_style(store: Store, state: Path) -> None:
+    add(store, "a.md")
+    executor = Scripted(right=lambda probe: probe.chunk_id is None)
+    settings = PipelineSettings(attempts=2, train=TrainSettings(tokens=1000))
+    batches = cycle_for(store, state, executor, settings).run_pending(quiet)
+    assert [one.self_edit and one.self_edit.style for one in batches] == ["steady", "thorough"]
+    assert [one.settings.tokens for one in executor.of(TrainRequest)] == [1000, 1600]
 
 
 def test_a_failure_is_retried_with_another_seed(store: Store, state: Path) -> None:

@@ -24,3 +24,26 @@ def test_an_unknown_policy_lists_the_known_ones(tiny_path: Path) -> None:
             StudyRequest(tiny_path, None, "minilm", (CHUNK,), ("all",), 4, seed=1),
             lambda progress: None,
         )
+
+
+STRANGE = (
+    "The light goes thin upon the hill,\nthe crows go home, the air is still.",
+    "Station: Vennmark; Pumps: 3; Keeper: Aurel Thorne\nStation: Lowgate; Pumps: 2",
+    "    for reading in client.stream():\n        client.alert(reading)",
+    "Das Pumpwerk wurde 1962 gebaut. Ein Ausweis kostet 12 Kronen.",
+    "泵站建于1962年。门票价格为12元。",
+    "The gateway waits 30 seconds. In the new release the gateway waits 60 seconds.",
+    "Ask the desk of Tolvanen. " * 40,
+)
+
+
+def test_strange_texts_are_studied_from_what_they_say(tiny_path: Path) -> None:
+    chunks = tuple(Chunk(n, n, 0, f"Page {n}", text) for n, text in enumerate(STRANGE))
+    plan = study(StudyRequest(tiny_path, None, "minilm", chunks, ("al",), 1, 1), lambda _: None)
+    assert {item.chunk_id for item in plan.items} == set(range(len(STRANGE)))
+    for item in plan.items:
+        said = STRANGE[item.chunk_id or 0]
+        assert item.answer.removeprefix(f"Page {item.chunk_id}: ") in said
+    assert all(probe.answer in probe.statement for probe in plan.probes)
+    boilerplate = [item for item in plan.items if item.chunk_id == len(STRANGE) - 1]
+    assert len(boilerplate) < 20

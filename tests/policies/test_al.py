@@ -119,3 +119,12 @@ def test_a_sentence_of_many_facts_needs_fewer_questions_a_fact() -> None:
     AutonomousLearning().propose([replace(CHUNK, text=text)], tools, seed=0)
     counts = [prompt.split("Write ")[1].split()[0] for prompt in tools.prompts]
     assert counts == ["8", "3", "3", "3", "3"]
+
+
+def test_boilerplate_is_asked_about_once() -> None:
+    text = "Ask the desk of Tolvanen."
+    chunks = [Chunk(n, 1, n, "Notices", text) for n in range(9)]
+    tools = Scripted(Write="whom of the desk of do I Ask")
+    candidates = AutonomousLearning().propose(chunks, tools, seed=0)
+    assert len(tools.prompts) == 1
+    assert {one.chunk.id for one in candidates} == {0}

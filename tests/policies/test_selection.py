@@ -93,3 +93,8 @@ def test_coverage_is_of_sentences_that_state_something_and_of_written_questions(
     elsewhere = StudyItem(4, "qa", "Which host?", "The host is b.example.org.", "al")
     assert coverage([chunk], [asked, by_rule, elsewhere]) == 0.5
     assert coverage([Chunk(3, 1, 0, "Poem", "so be it")], [asked]) is None
+
+
+def test_a_text_that_stands_in_many_chunks_is_studied_once() -> None:
+    chunks = [Chunk(n, 1, n, "Notices", "So be it.") for n in range(9)]
+    assert [item.chunk_id for item in select(chunks, {}, 1, seed=1).items] == [0]
