@@ -85,7 +85,7 @@ class StudyItem:
     """One training example. Loss falls on the answer; an empty prompt makes it plain text."""
 
     chunk_id: int | None  # None: about no document
-    kind: str  # qa | nearest | keywords | text
+    kind: str  # qa | keywords | text
     prompt: str
     answer: str  # the sentence that says it, as the document does
     policy: str  # the policy that wrote it

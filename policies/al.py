@@ -9,7 +9,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +44,13 @@ class Fact:
 
 class AutonomousLearning(Policy):
     name = "al"
-    role = "writes questions about every span and keeps those that lead to a sentence"
+    role = "writes questions about every span and keeps those that lead to their sentence"
 
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
-        """Written questions, each about the sentence that it leads to, and what people type in
-        haste: more of it where nothing was written, so that something can examine."""
+        """Written questions that lead to their sentence, and what people type in haste: more of it
+        where nothing was written, so that something can examine."""
         known = _distinct(fact for chunk in chunks for fact in facts(chunk))
-        written = _placed(list(dict.fromkeys(_write(known, tools, seed))), known, tools)
+        written = _leading(list(dict.fromkeys(_write(known, tools, seed))), known, tools)
         phrased = {_fact(one) for one in written}
         chance = random.Random(seed)
         hasty = [
@@ -62,7 +62,7 @@ class AutonomousLearning(Policy):
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
         """Round trip: a written question stays if it leads to its own passage."""
-        written = [one for one in candidates if one.kind != "keywords"]
+        written = [one for one in candidates if one.kind == "qa"]
         places = list(dict.fromkeys(map(_place, candidates)))
         rows = _nearness(written, places, tools)
         own = [places.index(_place(one)) for one in written]
@@ -80,24 +80,16 @@ def _distinct(known: Iterable[Fact]) -> list[Fact]:
     return list(found.values())
 
 
-def _placed(written: Sequence[Candidate], known: Sequence[Fact], tools: Tools) -> list[Candidate]:
-    """Each question beside the passage that it is nearest to; far from all of them, it is dropped.
-
-    About a third of what a small writer asks has another answer than it was told to ask for.
-    """
-    passages = {_place(one): one for one in (fact.asked("", "") for fact in known)}
-    rows = _nearness(written, [*passages], tools)
-    nearest = [[*passages.values()][row.argmax()] for row in rows]
+def _leading(written: Sequence[Candidate], known: Sequence[Fact], tools: Tools) -> list[Candidate]:
+    """The questions that lie nearest to their own passage: about a third of what a small writer
+    asks has another answer than it was told to ask for, and much of that is found so."""
+    places = list(dict.fromkeys(_place(fact.asked("", "")) for fact in known))
+    rows = _nearness(written, places, tools)
     return [
-        one if _place(one) == _place(found) else _moved(one, found)
-        for one, found, row in zip(written, nearest, rows, strict=True)
-        if row.max() >= _RELATED
+        one
+        for one, row in zip(written, rows, strict=True)
+        if row.max() >= _RELATED and places[row.argmax()] == _place(one)
     ]
-
-
-def _moved(one: Candidate, found: Candidate) -> Candidate:
-    """The question beside another passage. Which part of it is the answer nobody knows."""
-    return replace(found, kind="nearest", question=one.question, answer=found.evidence)
 
 
 def _nearness(

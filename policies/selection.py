@@ -102,7 +102,7 @@ def _clearest(
     found = []
     for fact in chance.sample(list(facts), len(facts)):
         written = [one for one in facts[fact] if one.kind == "qa"]
-        phrasings = written or [one for one in facts[fact] if one.kind == "keywords"]
+        phrasings = written or facts[fact]
         if len(phrasings) > 1:
             found.append((fact, max(chance.sample(phrasings, len(phrasings)), key=rank)))
     return sorted(found, key=lambda pair: rank(pair[1]), reverse=True)
