@@ -38,7 +38,7 @@ def test_packed_examples_do_not_see_each_other(tiny: LanguageModel) -> None:
 
 
 def test_the_loss_and_its_gradient_equal_the_plain_ones(tiny: LanguageModel) -> None:
-    tiny.network.float()  # in bfloat16 the order of a sum shows
+    torch.nn.Module.float(tiny.network)  # in bfloat16 the order of a sum shows
     weight = next(tiny.network.parameters())
     packed = study_loss(tiny.network, pack(EXAMPLES, CPU))
     (packed_gradient,) = torch.autograd.grad(packed, weight)
