@@ -1,29 +1,46 @@
-"""Teach a model to study: warm start by imitation of people's questions about texts.
+"""Teach a model to study: warm start by imitation of people's questions about texts, then rounds of
+SEAL's outer loop (outer_loop.py).
 
 The skills are taught together; one alone destroys the others (reading fell from F1 .61 to .11). The
 result is a study adapter. It holds no document's facts, only the skill.
 """
 
 import random
+import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import torch
 
 from agent import general, models
 from agent.executor import Report
+from agent.outer_loop import RoundRequest, Rounds, improve
 from agent.passages import Passage, read_passages
 from agent.rehearsal import KEPT, keep, recall
-from agent.settings import TrainSettings
+from agent.settings import PipelineSettings, TrainSettings
+from agent.study import StudyRequest
 from agent.train import Trained, TrainRequest, adapted, train
 from memory.records import StudyItem
 from policies.sentences import sentences
 from policies.skills import NOT_STATED, reader, writer
 
 _UNANSWERABLE = 0.15  # share of reader items whose text does not hold the answer
+_ASKED_LEAST = 3  # questions of a passage that a round writes about: fewer say little
+_REHEARSED = 200  # lessons of the warm start beside what a round teaches
+_RECIPE: Final = TrainSettings(
+    rank=16,
+    alpha=32,
+    frozen_share=0.0,
+    learning_rate=8e-4,
+    epochs=1,
+    batch_tokens=512,
+    lead_weight=1.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +53,75 @@ class PracticeRequest:
     writers: int  # lessons in writing out of each file, at most
     readers: int  # lessons in reading out of each file, at most
     seed: int = 0
+    start: Path | None = None  # a study adapter to go on from, instead of the warm start
+    rounds: Rounds = field(default_factory=Rounds)
 
 
-def practise(request: PracticeRequest, report: Report) -> Trained:
-    """Teach both skills in one pass. Raises BadInput, TrainingDiverged."""
-    items = [item for path in request.data for item in _lessons(request, path)]
-    recipe = TrainSettings(
-        rank=16,
-        alpha=32,
-        frozen_share=0.0,
-        learning_rate=8e-4,
-        epochs=1,
-        batch_tokens=512,
-        lead_weight=1.0,
+def practise(request: PracticeRequest, report: Report) -> Mapping[str, float]:
+    """Write a study adapter and its card; returns what was measured on the way.
+
+    Raises BadInput, TrainingDiverged.
+    """
+    passages = [read_passages(path) for path in request.data]
+    items = [one for part in passages for one in _lessons(request, part)]
+    if request.start is None:
+        figures = dict(_warm_start(request, items, report).figures)
+        _keep_general_knowledge(request)
+    else:
+        figures = {}
+        shutil.copytree(request.start, request.output, dirs_exist_ok=True)
+    figures |= _rounds(request, [one for part in passages for one in part], items, report)
+    (request.output / "README.md").write_text(_card(request, figures))
+    return figures
+
+
+def _lessons(request: PracticeRequest, passages: Sequence[Passage]) -> list[StudyItem]:
+    return lessons(passages, request.writers, request.readers, request.seed)
+
+
+def _warm_start(request: PracticeRequest, items: Sequence[StudyItem], report: Report) -> Trained:
+    """Both skills in one pass."""
+    training = TrainRequest(
+        base=request.base,
+        parent=None,
+        output=request.output,
+        items=tuple(items),
+        held_out=(),
+        settings=_RECIPE,
+        seed=request.seed,
+        saved_as=torch.bfloat16,  # half the bytes to ship
     )
-    trained = train(
-        TrainRequest(
-            base=request.base,
-            parent=None,
-            output=request.output,
-            items=tuple(items),
-            held_out=(),
-            settings=recipe,
-            seed=request.seed,
-            saved_as=torch.bfloat16,  # half the bytes to ship
-        ),
-        report,
-    )
-    _keep_general_knowledge(request)
-    (request.output / "README.md").write_text(_card(request, trained))
-    return trained
+    return train(training, report)
+
+
+def _rounds(
+    request: PracticeRequest,
+    passages: Sequence[Passage],
+    lessons: Sequence[StudyItem],
+    report: Report,
+) -> dict[str, float]:
+    """Each round writes about other passages; what it teaches replaces the adapter."""
+    chance, wanted = random.Random(request.seed), request.rounds
+    asked = [one for one in passages if len(one.questions) >= _ASKED_LEAST]
+    drawn = chance.sample(asked, min(len(asked), wanted.count * wanted.passages))
+    rehearsed = tuple(chance.sample(lessons, min(len(lessons), _REHEARSED)))
+    figures: dict[str, float] = {}
+    for number in range(wanted.count):
+        part = tuple(drawn[number :: wanted.count])
+        with TemporaryDirectory(prefix="learnd-round-") as name:
+            output = Path(name)
+            study = _study(request)
+            found = improve(RoundRequest(study, part, wanted, _RECIPE, rehearsed, output), report)
+            shutil.copytree(output, request.output, dirs_exist_ok=True)
+        figures |= {f"round {number + 1}: {key}": value for key, value in found.items()}
+    return figures
+
+
+def _study(request: PracticeRequest) -> StudyRequest:
+    """How the present study adapter writes."""
+    settings, adapter = PipelineSettings(), request.output
+    pipeline = settings.study.pipeline
+    return StudyRequest(request.base, adapter, settings.embedder, (), pipeline, 0, request.seed)
 
 
 def _keep_general_knowledge(request: PracticeRequest) -> None:
@@ -76,20 +132,16 @@ def _keep_general_knowledge(request: PracticeRequest) -> None:
     keep(prompts, said, request.output / KEPT)
 
 
-def _lessons(request: PracticeRequest, path: Path) -> list[StudyItem]:
-    return lessons(read_passages(path), request.writers, request.readers, request.seed)
-
-
-def _card(request: PracticeRequest, trained: Trained) -> str:
-    figures = "\n".join(f"- {name}: {value:.4g}" for name, value in trained.figures.items())
+def _card(request: PracticeRequest, figures: Mapping[str, float]) -> str:
+    lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures.items())
     names = " ".join(path.name for path in request.data)
     return (
         f"# Study adapter for {request.base.name}\n\n"
         "A LoRA adapter (safetensors, bfloat16) that teaches a model to write questions about a "
         "text and to answer them from it. It holds the skill, not facts.\n\n"
         f"Made by `learnd practice {names} DIR --writers {request.writers} "
-        f"--readers {request.readers}`, seed {request.seed}.\n\n"
-        f"{figures}\n\n"
+        f"--readers {request.readers} --rounds {request.rounds.count}`, seed {request.seed}.\n\n"
+        f"{lines}\n\n"
         f"Its licence follows that of the passages in {names}.\n"
     )
 

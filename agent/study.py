@@ -35,15 +35,22 @@ class StudyRequest:
 
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
-    """Let each policy propose, then let each of them judge what all have proposed."""
+    """What is trained on, and what is asked. Raises UnknownPolicy."""
+    trusted = propose(request, report)
+    return select(request.chunks, trusted, request.probes_per_chunk, request.seed)
+
+
+def propose(request: StudyRequest, report: Report) -> dict[Candidate, float]:
+    """Let each policy propose, then let each of them judge what all have proposed; what none
+    distrusts stays, with what the strictest thinks of it. Raises UnknownPolicy."""
     report(Progress("study", 0, 1))  # loading takes its time
     tools = ModelTools(_practised(request), models.Embedder(request.embedder), report)
     policies = [load(name) for name in request.pipeline]
     chunks, seed = request.chunks, request.seed
     candidates = [one for policy in policies for one in policy.propose(chunks, tools, seed)]
     scores = [policy.score(candidates, tools, seed) for policy in policies]
-    trusted = _trusted(candidates, scores)
-    return select(chunks, trusted, request.probes_per_chunk, seed)
+    worst = [min(column) for column in zip(*scores, strict=True)]
+    return {one: score for one, score in zip(candidates, worst, strict=True) if score > 0}
 
 
 def _practised(request: StudyRequest) -> LanguageModel:
@@ -84,11 +91,3 @@ class ModelTools:
     def _count(self, prompts: int) -> None:
         self._done += prompts
         self._report(Progress("study", self._done, self._total))
-
-
-def _trusted(
-    candidates: Sequence[Candidate], scores: Sequence[Sequence[float]]
-) -> dict[Candidate, float]:
-    """Candidates that no policy distrusts, with what the strictest thinks of them."""
-    worst = [min(column) for column in zip(*scores, strict=True)]
-    return {one: score for one, score in zip(candidates, worst, strict=True) if score > 0}

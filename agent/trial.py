@@ -14,7 +14,7 @@ from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import LanguageModel, question_tokens
 from agent.settings import TrainSettings
-from agent.train import TrainRequest, train
+from agent.train import TrainRequest, encode, scores, train
 from memory.records import Probe, Progress, StudyItem
 
 
@@ -32,6 +32,7 @@ class TrialRequest:
     general: tuple[str, ...] = ()
     kept: Path | None = None  # what the base answers to them, see rehearsal.py
     control: tuple[str, ...] = ()  # questions about something else, to see what was lost
+    scored: tuple[StudyItem, ...] = ()  # how likely are their answers?
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Trial:
     seconds: float  # of training, with loading the model
     tokens: int  # trained on, in all epochs
     control: tuple[str, ...] = ()  # answers to the control questions
+    logprobs: tuple[float, ...] = ()  # of the scored items, mean of an answer's tokens, nats
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ def trial(request: TrialRequest, report: Report) -> Trial:
 def _answered(request: TrialRequest, model: LanguageModel, seconds: float, tokens: int) -> Trial:
     replies = _replies(model, request.questions, request.most)
     control = _replies(model, request.control, request.most)
-    return Trial(replies, seconds, tokens, control.texts)
+    asked = [encode(model, item.prompt, item.answer) for item in request.scored]
+    found = scores(model.network, asked, model.device) if asked else []
+    return Trial(replies, seconds, tokens, control.texts, tuple(logprob for logprob, _ in found))
 
 
 def respond(request: RespondRequest, report: Report) -> list[Replies]:

@@ -76,18 +76,22 @@ def practise(
     data: tuple[Path, ...],
     output: Path,
     lessons: tuple[int, int, int],
+    rounds: int,
+    start: Path | None,
     show: Callable[[Progress], None],
 ) -> Mapping[str, float]:
     """Teach a model to study; lessons are writers, readers and seed. Returns the figures."""
     from agent.catalog import resolve
     from agent.executor import LocalExecutor
+    from agent.outer_loop import Rounds
     from agent.practice import PracticeRequest
     from agent.practice import practise as job
 
     output.mkdir(parents=True)
-    request = PracticeRequest(resolve(config.model, config.cache), data, output, *lessons)
+    base = resolve(config.model, config.cache)
+    request = PracticeRequest(base, data, output, *lessons, start, Rounds(rounds))
     with LocalExecutor(config.train.threads) as executor:
-        return executor.run(job, request, show).figures
+        return executor.run(job, request, show)
 
 
 def _report(state: wiring.State, batch: Batch) -> BatchReport:

@@ -208,6 +208,12 @@ def practice(
     writers: Annotated[int, typer.Option(help="Lessons in writing, out of each file.")] = 1000,
     readers: Annotated[int, typer.Option(help="Lessons in reading, out of each file.")] = 500,
     seed: Annotated[int, typer.Option(help="Which lessons, in which order.")] = 0,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Rounds of SEAL's outer loop after the warm start.")
+    ] = 0,
+    start: Annotated[
+        Path | None, typer.Option(help="Study adapter to go on from, instead of a warm start.")
+    ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -217,7 +223,8 @@ def practice(
 
     settings = _config(config, model=model)
     with render.progress_bars() as show:
-        figures = lesson.practise(settings, tuple(data), output, (writers, readers, seed), show)
+        lessons = (writers, readers, seed)
+        figures = lesson.practise(settings, tuple(data), output, lessons, rounds, start, show)
     render.to_json(figures) if as_json else render.facts("study adapter", dict(figures))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from agent import general
+from agent.outer_loop import Rounds
 from agent.passages import Passage, Question
 from agent.practice import PracticeRequest, lessons, practise
 from agent.rehearsal import KEPT
@@ -67,3 +68,26 @@ def test_practice_leaves_an_adapter_and_what_the_base_says(tmp_path: Path, tiny_
     practise(PracticeRequest(tiny_path, (data,), output, 1, 1), lambda progress: None)
     assert {"adapter_model.safetensors", "README.md"} <= {file.name for file in output.iterdir()}
     assert len(load_file(output / KEPT)) == 3 * len(general.prompts(10_000, seed=1))
+
+
+def test_rounds_go_on_from_an_adapter_and_stand_on_its_card(
+    tmp_path: Path, tiny_path: Path
+) -> None:
+    data = tmp_path / "data.json"
+    asked = [{"question": "Who signs?", "answer": "Nobody"}] * 3
+    rows = [{"title": "T", "context": "Nobody signs.", "questions": asked}] * 2
+    data.write_text(json.dumps(rows))
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    start = PracticeRequest(tiny_path, (data,), first, 1, 1)
+    practise(start, lambda progress: None)
+    rounds = Rounds(count=1, passages=2, edits=2, trainings=2)
+    figures = practise(
+        PracticeRequest(tiny_path, (data,), second, 1, 1, start=first, rounds=rounds),
+        lambda progress: None,
+    )
+    assert "steps" not in figures  # no warm start
+    assert 0 <= figures["round 1: reliability"] <= 1
+    assert "round 1: reliability" in (second / "README.md").read_text()
+    assert (second / KEPT).read_bytes() == (first / KEPT).read_bytes()
