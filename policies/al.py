@@ -7,9 +7,10 @@ trained without the text. Simple form: no DPO stage, nothing is dropped as known
 import math
 import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from policies.spans import Span, repeats, spans
 
 _WORDINGS = 10  # written questions of each sentence: with few, it is not remembered
 _EACH = (3, 8)  # of each fact, at least and at most
-_HASTY = 3  # questions made by rule of a fact that nobody wrote a question about
+_LEAST = 8  # questions of each sentence, filled up by rule where fewer were written
 _QUESTION_TOKENS = 15
 _WARMTH = 0.7  # temperature
 _NEAREST = 3  # passages, of which a question's own must be one
@@ -51,14 +52,7 @@ class AutonomousLearning(Policy):
         where nothing was written, so that something can examine."""
         known = _distinct(fact for chunk in chunks for fact in facts(chunk))
         written = _leading(list(dict.fromkeys(_write(known, tools, seed))), known, tools)
-        phrased = {_fact(one) for one in written}
-        chance = random.Random(seed)
-        hasty = [
-            one
-            for fact in known
-            for one in _by_rule(fact, 1 if _fact(fact.asked("", "")) in phrased else _HASTY, chance)
-        ]
-        return [*written, *hasty]
+        return [*written, *_hasty(known, written, random.Random(seed))]
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
         """Round trip: a written question stays if it leads to its own passage."""
@@ -143,11 +137,23 @@ def _topic(chunk: Chunk) -> str:
     return chunk.title.split(" > ")[-1]
 
 
-def _by_rule(fact: Fact, count: int, chance: random.Random) -> Iterator[Candidate]:
-    """What needs no writer."""
-    for _ in range(count):
-        hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
-        yield fact.asked("keywords", hasty)
+def _hasty(
+    known: Sequence[Fact], written: Sequence[Candidate], chance: random.Random
+) -> Iterator[Candidate]:
+    """What needs no writer: about every fact a question, two where nobody wrote one, so that one
+    can examine, and more until each sentence has enough."""
+    asked = Counter(map(_place, written))
+    phrased = set(map(_fact, written))
+    by_sentence: defaultdict[str, list[Fact]] = defaultdict(list)
+    for fact in known:
+        by_sentence[_place(fact.asked("", ""))].append(fact)
+    for place, group in by_sentence.items():
+        group.sort(key=lambda fact: _fact(fact.asked("", "")) in phrased)
+        alone = sum(_fact(fact.asked("", "")) not in phrased for fact in group)
+        count = max(len(group) + alone, _LEAST - asked[place])
+        for fact in islice(cycle(group), count):
+            hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
+            yield fact.asked("keywords", hasty)
 
 
 def _write(known: Sequence[Fact], tools: Tools, seed: int) -> Iterator[Candidate]:

@@ -103,10 +103,16 @@ def test_what_is_rehearsed_is_trained_once_in_all_epochs(tiny_path: Path, tmp_pa
     assert beside.figures["tokens"] == alone.figures["tokens"] * 1.5
 
 
-def test_it_stops_when_the_held_out_probes_stop_improving(tiny_path: Path, tmp_path: Path) -> None:
+def test_it_stops_when_the_held_out_probes_are_mastered(tiny_path: Path, tmp_path: Path) -> None:
+    taught = (Probe(1, "direct", ITEMS[0].prompt, ITEMS[0].answer, ITEMS[0].answer, id=1),)
+    trained = train(request_for(tiny_path, tmp_path / "new", held_out=taught), quiet)
+    assert trained.figures["epochs"] < SETTINGS.epochs
+
+
+def test_it_does_not_stop_before(tiny_path: Path, tmp_path: Path) -> None:
     unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom", "Ms Astrom signs in Malmo", id=1),)
     trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)
-    assert trained.figures["epochs"] < SETTINGS.epochs
+    assert trained.figures["epochs"] == SETTINGS.epochs
 
 
 def test_divergence_publishes_nothing(tiny_path: Path, tmp_path: Path) -> None:

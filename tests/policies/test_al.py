@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -48,8 +49,8 @@ def test_written_questions_come_beside_hasty_ones() -> None:
     asked = "It listens on port what\nOn port what It listens, There is\nIt listens on port what"
     tools = Scripted(Write_8_questions=asked)
     candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
-    kinds = [one.kind for one in candidates if one.answer == "9362"]
-    assert sorted(kinds) == ["keywords", "qa", "qa"]  # the same question twice counts once
+    kinds = Counter(one.kind for one in candidates if "9362" in one.evidence)
+    assert kinds == {"qa": 2, "keywords": 6}  # the same question twice counts once; eight in all
     assert all(one.answer in one.evidence for one in candidates)
 
 
@@ -90,10 +91,19 @@ def test_a_question_must_lead_to_its_own_passage(question: str, found: set[str])
     assert {one.answer for one in written} == found
 
 
-def test_facts_that_nobody_asked_about_get_more_hasty_questions() -> None:
+def test_what_nobody_asked_about_is_filled_up_by_rule() -> None:
+    """Each sentence gets eight; a fact without a written question at least two, one to examine."""
     candidates = AutonomousLearning().propose([HIVES], Scripted(Write="zebra crossing"), seed=0)
-    hasty = [one.question for one in candidates if one.answer == "9362"]
-    assert len(hasty) == 3
+    assert Counter(one.evidence.split()[1] for one in candidates) == {"server": 8, "hive": 8}
+    assert min(Counter(one.answer for one in candidates).values()) >= 2
+
+
+def test_a_sentence_that_was_asked_about_enough_gets_one_a_fact() -> None:
+    ends = ("on port", "port", "on", "The port")
+    asked = "\n".join(f"{begin} {end}" for begin in ("server", "listens") for end in ends)
+    candidates = AutonomousLearning().propose([HIVES], Scripted(Write=asked), seed=0)
+    server = [one.kind for one in candidates if one.answer == "9362"]
+    assert Counter(server) == {"qa": 8, "keywords": 1}
 
 
 def test_a_question_is_as_clear_as_it_leads_before_the_next_passage() -> None:
