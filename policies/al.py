@@ -21,8 +21,8 @@ from policies.base import Ask, Candidate, Policy, Tools
 from policies.sentences import sentences
 from policies.spans import Span, repeats, spans
 
-_WORDINGS = 10  # written questions of each sentence: with few, it is not remembered
-_EACH = (3, 8)  # of each fact, at least and at most
+_WORDINGS = 16  # written questions of each sentence: with few, it is not remembered
+_EACH = (4, 10)  # of each fact, at least and at most
 _LEAST = 8  # questions of each sentence, filled up by rule where fewer were written
 _QUESTION_TOKENS = 15
 _WARMTH = 0.7  # temperature

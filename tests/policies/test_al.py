@@ -47,7 +47,7 @@ def test_a_fact_carries_what_is_needed_to_understand_it(text: str, passage: str)
 
 def test_written_questions_come_beside_hasty_ones() -> None:
     asked = "It listens on port what\nOn port what It listens, There is\nIt listens on port what"
-    tools = Scripted(Write_8_questions=asked)
+    tools = Scripted(Write_10_questions=asked)
     candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
     kinds = Counter(one.kind for one in candidates if "9362" in one.evidence)
     assert kinds == {"qa": 2, "keywords": 6}  # the same question twice counts once; eight in all
@@ -125,7 +125,7 @@ def test_a_sentence_of_many_facts_needs_fewer_questions_a_fact() -> None:
     tools = Scripted()
     AutonomousLearning().propose([replace(CHUNK, text=text)], tools, seed=0)
     counts = [prompt.split("Write ")[1].split()[0] for prompt in tools.prompts]
-    assert counts == ["8", "3", "3", "3", "3"]
+    assert counts == ["10", "4", "4", "4", "4"]
 
 
 def test_boilerplate_is_asked_about_once() -> None:
