@@ -29,8 +29,6 @@ from policies.selection import select
 from policies.sentences import sentences
 
 RELIABLE = 0.3  # below, the rewards are chance and nobody is taught by them
-
-
 _TOKENS = 3_000  # of a passage's self-edit, in all epochs of a throw-away adapter
 
 

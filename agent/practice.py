@@ -25,6 +25,7 @@ from agent.rehearsal import KEPT, keep, recall
 from agent.settings import PipelineSettings, TrainSettings
 from agent.study import StudyRequest
 from agent.train import Trained, TrainRequest, adapted, train
+from memory.errors import BadInput
 from memory.records import StudyItem
 from policies.sentences import sentences
 from policies.skills import NOT_STATED, reader, writer
@@ -63,6 +64,7 @@ def practise(request: PracticeRequest, report: Report) -> Mapping[str, float]:
     Raises BadInput, TrainingDiverged.
     """
     passages = [read_passages(path) for path in request.data]
+    drawn = _drawn(request, [one for part in passages for one in part])
     items = [one for part in passages for one in _lessons(request, part)]
     if request.start is None:
         figures = dict(_warm_start(request, items, report).figures)
@@ -70,7 +72,7 @@ def practise(request: PracticeRequest, report: Report) -> Mapping[str, float]:
     else:
         figures = {}
         shutil.copytree(request.start, request.output, dirs_exist_ok=True)
-    figures |= _rounds(request, [one for part in passages for one in part], items, report)
+    figures |= _rounds(request, drawn, items, report)
     (request.output / "README.md").write_text(_card(request, figures))
     return figures
 
@@ -94,16 +96,27 @@ def _warm_start(request: PracticeRequest, items: Sequence[StudyItem], report: Re
     return train(training, report)
 
 
+def _drawn(request: PracticeRequest, passages: Sequence[Passage]) -> list[Passage]:
+    """The passages of all rounds. Raises BadInput if there is not one a round."""
+    asked = [one for one in passages if len(one.questions) >= _ASKED_LEAST]
+    wanted = request.rounds
+    if len(asked) < wanted.count:
+        raise BadInput(
+            f"{wanted.count} rounds need as many passages with {_ASKED_LEAST} questions or more; "
+            f"the data hold {len(asked)}"
+        )
+    count = min(len(asked), wanted.count * wanted.passages)
+    return random.Random(request.seed).sample(asked, count)
+
+
 def _rounds(
     request: PracticeRequest,
-    passages: Sequence[Passage],
+    drawn: Sequence[Passage],
     lessons: Sequence[StudyItem],
     report: Report,
 ) -> dict[str, float]:
     """Each round writes about other passages; what it teaches replaces the adapter."""
     chance, wanted = random.Random(request.seed), request.rounds
-    asked = [one for one in passages if len(one.questions) >= _ASKED_LEAST]
-    drawn = chance.sample(asked, min(len(asked), wanted.count * wanted.passages))
     rehearsed = tuple(chance.sample(lessons, min(len(lessons), _REHEARSED)))
     figures: dict[str, float] = {}
     for number in range(wanted.count):
@@ -135,12 +148,15 @@ def _keep_general_knowledge(request: PracticeRequest) -> None:
 def _card(request: PracticeRequest, figures: Mapping[str, float]) -> str:
     lines = "\n".join(f"- {name}: {value:.4g}" for name, value in figures.items())
     names = " ".join(path.name for path in request.data)
+    rounds = f"--rounds {request.rounds.count}"
+    if request.start:
+        rounds += f" --start {request.start.name}"
     return (
         f"# Study adapter for {request.base.name}\n\n"
         "A LoRA adapter (safetensors, bfloat16) that teaches a model to write questions about a "
         "text and to answer them from it. It holds the skill, not facts.\n\n"
         f"Made by `learnd practice {names} DIR --writers {request.writers} "
-        f"--readers {request.readers} --rounds {request.rounds.count}`, seed {request.seed}.\n\n"
+        f"--readers {request.readers} {rounds}`, seed {request.seed}.\n\n"
         f"{lines}\n\n"
         f"Its licence follows that of the passages in {names}.\n"
     )

@@ -212,7 +212,12 @@ def practice(
         int, typer.Option(min=0, help="Rounds of SEAL's outer loop after the warm start.")
     ] = 0,
     start: Annotated[
-        Path | None, typer.Option(help="Study adapter to go on from, instead of a warm start.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Study adapter to go on from, instead of a warm start.",
+        ),
     ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
 from agent import general
@@ -8,6 +9,7 @@ from agent.outer_loop import Rounds
 from agent.passages import Passage, Question
 from agent.practice import PracticeRequest, lessons, practise
 from agent.rehearsal import KEPT
+from memory.errors import BadInput
 from policies import skills
 
 PASSAGES = [
@@ -89,5 +91,17 @@ def test_rounds_go_on_from_an_adapter_and_stand_on_its_card(
     )
     assert "steps" not in figures  # no warm start
     assert 0 <= figures["round 1: reliability"] <= 1
-    assert "round 1: reliability" in (second / "README.md").read_text()
+    card = (second / "README.md").read_text()
+    assert "round 1: reliability" in card and "--start first" in card
     assert (second / KEPT).read_bytes() == (first / KEPT).read_bytes()
+
+
+def test_too_few_passages_for_the_rounds_are_noticed_before_the_warm_start(
+    tmp_path: Path, tiny_path: Path
+) -> None:
+    data = tmp_path / "data.json"
+    asked = {"question": "Who signs?", "answer": "Nobody"}
+    data.write_text(json.dumps([{"title": "T", "context": "Nobody signs.", "questions": [asked]}]))
+    request = PracticeRequest(tiny_path, (data,), tmp_path / "none", 1, 1, rounds=Rounds(1))
+    with pytest.raises(BadInput, match="1 rounds need"):
+        practise(request, lambda progress: None)
