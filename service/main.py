@@ -35,6 +35,7 @@ ModelOption = Annotated[
 ]
 NOTHING_LEARNED = 5
 ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
+RETAINERS = "sequential,seal,learnd"  # of `bench retain`
 
 
 def main() -> NoReturn:
@@ -255,15 +256,55 @@ def absorb(
     from service.bench import absorb, outcome
 
     settings = _config(config, model=model)
-    if json_file is not None and not json_file.parent.is_dir():
-        raise BadInput(f"{json_file.parent} is no directory to write the figures to")
-    chosen = tuple(method.strip() for method in methods.split(","))
-    options = absorb.Options(data, chosen, n, questions, seed, together, general)
+    _check_writable(json_file)
+    options = absorb.Options(data, _names(methods), n, questions, seed, together, general)
     with render.progress_bars() as show:
         for found in absorb.run(settings, options, show):
             if json_file is not None:
                 outcome.save(found, json_file)  # a long run that breaks off keeps its rows
     outcome.show(found)
+
+
+@bench.command()
+def retain(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages of a sequence.")] = 8,
+    together: Annotated[int, typer.Option(min=1, help="Passages of a batch.")] = 1,
+    sequences: Annotated[int, typer.Option(min=1, help="Sequences, each its own passages.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the first sequence.")] = 0,
+    methods: Annotated[str, typer.Option(help="What to compare.")] = RETAINERS,
+    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    general: Annotated[
+        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
+    ] = None,
+    first: Annotated[
+        Path | None, typer.Option(help="Passages for a batch before all others.")
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    png: Annotated[Path | None, typer.Option(help="Draw the matrices to this file.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Does it keep what it learned? Beside SEAL and plain training, batch after batch."""
+    from service import render
+    from service.bench import matrix, outcome, retain
+
+    settings = _config(config, model=model)
+    _check_writable(json_file)
+    _check_writable(png)
+    chosen = _names(methods)
+    options = retain.Options(data, chosen, n, together, sequences, questions, seed, general, first)
+    with render.progress_bars() as show:
+        for found in retain.run(settings, options, show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+    for name, known in retain.matrices(found).items():
+        matrix.show(name, known)
+    if png is not None:
+        matrix.draw(retain.matrices(found), png)
 
 
 @app.command()
@@ -304,6 +345,16 @@ def _config(file: Path | None, **options: Any) -> "Config":
         if value is not None:
             (overrides.setdefault(section, {}) if section else overrides)[key] = value
     return config.load(file, overrides)
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(","))
+
+
+def _check_writable(file: Path | None) -> None:
+    """Before the work, not after it."""
+    if file is not None and not file.parent.is_dir():
+        raise BadInput(f"{file.parent} is no directory to write the figures to")
 
 
 def _folder(config: "Config") -> Path:

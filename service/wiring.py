@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # these load torch, or much else
     from numpy.typing import NDArray
 
     from agent.cycle import Cycle
-    from agent.executor import LocalExecutor
+    from agent.executor import Executor, LocalExecutor
     from agent.intake import Intake, ScanReport
     from agent.models import Embedder
     from agent.routing import Router
@@ -155,7 +155,7 @@ def open_executor(config: Config, state: State) -> "LocalExecutor":
     return executor
 
 
-def open_cycle(config: Config, state: State, base: Path, executor: "LocalExecutor") -> "Cycle":
+def open_cycle(config: Config, state: State, base: Path, executor: "Executor") -> "Cycle":
     """The pipeline with its embedder; takes seconds."""
     from agent import catalog
     from agent.cycle import Cycle

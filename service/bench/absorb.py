@@ -89,7 +89,7 @@ def absorb(
 def _bench(config: Config, options: Options, executor: Executor, embed: Embed) -> Bench:
     from agent import catalog
 
-    passages = draw(read_passages(options.data), options)
+    passages = draw(options.data, options.n, options.questions, options.seed)
     groups = tuple(
         passages[start : start + options.together]
         for start in range(0, len(passages), options.together)
@@ -99,22 +99,22 @@ def _bench(config: Config, options: Options, executor: Executor, embed: Embed) -
     return Bench(executor, embed, config, base, adapter, groups, tuple(control), options.seed)
 
 
-def draw(passages: Sequence[Passage], options: Options) -> tuple[Passage, ...]:
+def draw(data: Path, n: int, questions: int, seed: int) -> tuple[Passage, ...]:
     """Passages with questions, one of each title in turn; the order follows the seed.
 
     Raises BadInput if there are none.
     """
-    chance = random.Random(options.seed)
+    chance = random.Random(seed)
     piles: defaultdict[str, list[Passage]] = defaultdict(list)
-    for passage in passages:
+    for passage in read_passages(data):
         if passage.questions:
             piles[passage.title].append(passage)
     shuffled = [chance.sample(pile, len(pile)) for pile in piles.values()]
     turns = zip_longest(*chance.sample(shuffled, len(shuffled)))
-    drawn = [passage for turn in turns for passage in turn if passage][: options.n]
+    drawn = [passage for turn in turns for passage in turn if passage][:n]
     if not drawn:
-        raise BadInput(f"{options.data} holds no passage with questions")
-    return tuple(_trimmed(passage, options.questions, chance) for passage in drawn)
+        raise BadInput(f"{data} holds no passage with questions")
+    return tuple(_trimmed(passage, questions, chance) for passage in drawn)
 
 
 def ratios(rows: Sequence[Row]) -> dict[str, float | None]:

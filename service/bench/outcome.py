@@ -37,8 +37,11 @@ def machine() -> dict[str, Any]:
 
 
 def show(outcome: Outcome) -> None:
-    """Print the rows and the ratios as tables."""
-    rows = [{name: _cell(value) for name, value in row.items()} for row in outcome.rows]
+    """Print the rows and the ratios as tables. What is a list or a mapping is for programs."""
+    rows = [
+        {name: _cell(value) for name, value in row.items() if not isinstance(value, list | dict)}
+        for row in outcome.rows
+    ]
     render.table(outcome.bench, rows)
     render.facts("ratios", outcome.ratios)
 

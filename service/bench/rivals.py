@@ -42,7 +42,7 @@ SEAL_TRAINING: Final = TrainSettings(
     warmup=0.0,
 )
 _SEAL_TOKENS = 256
-_SENTENCE_TOKENS = 64
+SENTENCE_TOKENS: Final = 64  # of a closed-book answer
 _SHORT_TOKENS = 24
 _RETRIEVED: Final = {"rag1": 1, "rag3": 3}
 
@@ -110,14 +110,19 @@ def answers(bench: Bench, method: str, tick: Tick) -> Answered:
     return (_closed_book if method in _LESSONS else _open_book)(bench, method, tick)
 
 
+def lesson(bench: Bench, method: str, group: Sequence[Passage]) -> Lesson:
+    """What a closed-book method trains on for these passages."""
+    return _LESSONS[method](bench, group)
+
+
 def _closed_book(bench: Bench, method: str, tick: Tick) -> Answered:
     """Learn group by group, ask, and read the short answers out of what was said."""
     tried, seconds, done = [], 0.0, 0
     for group in bench.groups:
         started = time.monotonic()
-        lesson = _LESSONS[method](bench, group)
+        given = lesson(bench, method, group)
         seconds += time.monotonic() - started
-        tried.append(_tried(bench, lesson, group))
+        tried.append(_tried(bench, given, group))
         done += len(group)
         tick(done)
     said = _by_passage(bench, [text for one in tried for text in one.replies.texts])
@@ -140,7 +145,7 @@ def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
         items=lesson.items,
         questions=questions,
         control=control,
-        most=_SENTENCE_TOKENS,
+        most=SENTENCE_TOKENS,
         settings=lesson.settings,
         seed=bench.seed,
         held_out=lesson.held_out,
@@ -150,7 +155,7 @@ def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
     tried = bench.executor.run(trial, request, _quiet)
     if not lesson.studied:
         return tried
-    asked, most = (questions, control), _SENTENCE_TOKENS
+    asked, most = (questions, control), SENTENCE_TOKENS
     return served(bench.executor, bench.base, bench.embed, lesson.studied, asked, tried, most)
 
 

@@ -1,6 +1,6 @@
 """What the daemon would say: far questions are left to the base, see agent/routing.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,18 +27,32 @@ def served(
 
     `asked` are the trial's questions and its control questions, `most` the tokens of an answer.
     """
+    questions, said = (*asked[0], *asked[1]), (*tried.replies.texts, *tried.control)
+    texts = routed(executor, base, embed, studied, questions, said, most)
+    own, control = texts[: len(asked[0])], texts[len(asked[0]) :]
+    return replace(tried, replies=replace(tried.replies, texts=own), control=control)
+
+
+def routed(
+    executor: Executor,
+    base: Path,
+    embed: "Embed",
+    studied: Sequence[str],
+    questions: Sequence[str],
+    said: Sequence[str],
+    most: int,
+) -> tuple[str, ...]:
+    """What taught weights said to the questions, or the base where the question is for it."""
     from agent.trial import RespondRequest, respond
 
     router = _router(embed, studied)
-    far = tuple(one for part in asked for one in part if not router.is_studied([one]))
+    far = tuple(one for one in questions if not router.is_studied([one]))
     if not far:
-        return tried
+        return tuple(said)
     request = RespondRequest(base, None, (far,), most)
     [replies] = executor.run(respond, request, lambda progress: None)
-    said = dict(zip(far, replies.texts, strict=True))
-    texts = _replaced(asked[0], tried.replies.texts, said)
-    control = _replaced(asked[1], tried.control, said)
-    return replace(tried, replies=replace(tried.replies, texts=texts), control=control)
+    answered = dict(zip(far, replies.texts, strict=True))
+    return tuple(answered.get(one, text) for one, text in zip(questions, said, strict=True))
 
 
 def _router(embed: "Embed", studied: Sequence[str]) -> "Router":
@@ -49,9 +63,3 @@ def _router(embed: "Embed", studied: Sequence[str]) -> "Router":
         router = Router(TextIndex(Path(empty), "studied", embed, embed([""]).shape[1]), embed)
         router.refresh(studied, save=False)
     return router
-
-
-def _replaced(
-    asked: Sequence[str], texts: Sequence[str], said: Mapping[str, str]
-) -> tuple[str, ...]:
-    return tuple(said.get(one, text) for one, text in zip(asked, texts, strict=True))

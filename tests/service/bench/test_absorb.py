@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent.executor import InlineExecutor
-from agent.passages import Passage, Question
 from memory.errors import BadInput
 from memory.records import Progress
 from service import main
@@ -56,13 +55,6 @@ def data(tmp_path: Path) -> Path:
 def config(state: Path, model: Path) -> Config:
     train = {"rank": 4, "epochs": 2, "threads": 1}
     return load(None, {"state": state, "model": str(model), "train": train})
-
-
-def passages(titles: int, each: int) -> list[Passage]:
-    asked = tuple(Question(f"Question {n}?", "yes") for n in range(9))
-    return [
-        Passage(f"Title_{t}", f"Text {t}.{n}.", asked) for t in range(titles) for n in range(each)
-    ]
 
 
 def options(**changes: Any) -> Options:
@@ -134,26 +126,38 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(data: Path
     assert "nowhere" in str(error)
 
 
-def test_titles_take_turns() -> None:
-    drawn = absorb.draw(passages(4, 5), options(n=6, questions=3))
+def written(titles: int, each: int, file: Path) -> Path:
+    """So many titles with so many passages each, and one that nobody asks about."""
+    asked = [{"question": f"Question {n}?", "answer": "yes"} for n in range(9)]
+    rows: list[dict[str, object]] = [
+        {"title": f"Title_{t}", "context": f"Text {t}.{n}.", "questions": asked}
+        for t in range(titles)
+        for n in range(each)
+    ]
+    file.write_text(json.dumps([{"title": "T", "context": "Silent.", "questions": []}, *rows]))
+    return file
+
+
+def test_titles_take_turns(tmp_path: Path) -> None:
+    drawn = absorb.draw(written(4, 5, tmp_path / "data.json"), 6, 3, 0)
     counts = Counter(passage.title for passage in drawn)
     assert set(counts) == {"Title 0", "Title 1", "Title 2", "Title 3"}
     assert sorted(counts.values()) == [1, 1, 2, 2]
     assert all(len(passage.questions) == 3 for passage in drawn)
 
 
-def test_the_draw_follows_the_seed_and_grows_by_appending() -> None:
-    found = passages(4, 5)
-    drawn = absorb.draw(found, options(n=6))
-    assert drawn == absorb.draw(found, options(n=6)) == absorb.draw(found, options(n=9))[:6]
-    assert drawn != absorb.draw(found, options(n=6, seed=1))
+def test_the_draw_follows_the_seed_and_grows_by_appending(tmp_path: Path) -> None:
+    file = written(4, 5, tmp_path / "data.json")
+    drawn = absorb.draw(file, 6, 5, 0)
+    assert drawn == absorb.draw(file, 6, 5, 0) == absorb.draw(file, 9, 5, 0)[:6]
+    assert drawn != absorb.draw(file, 6, 5, 1)
 
 
-def test_passages_without_questions_are_not_drawn() -> None:
-    silent = Passage("T", "Text.", ())
-    assert silent not in absorb.draw([silent, *passages(1, 1)], options())
+def test_passages_without_questions_are_not_drawn(tmp_path: Path) -> None:
+    drawn = absorb.draw(written(1, 1, tmp_path / "data.json"), 40, 5, 0)
+    assert [passage.context for passage in drawn] == ["Text 0.0."]
     with pytest.raises(BadInput, match="no passage with questions"):
-        absorb.draw([silent], options())
+        absorb.draw(written(0, 0, tmp_path / "empty.json"), 40, 5, 0)
 
 
 def test_ratios() -> None:

@@ -1,0 +1,146 @@
+"""The rivals of `learnd bench retain`: each learns batch after batch, and answers in between.
+
+sequential  our study sets, plain LoRA: a new adapter for each batch, merged into what the last left
+seal        the same chain with SEAL's self-edits and recipe (Zweiger et al. 2025, section 4)
+learnd      the daemon's own pipeline on a folder that grows: replay, gate, routing and all
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
+from typing import Final, Protocol
+
+from agent.passages import Passage
+from memory.records import DocumentState, Progress
+from service import wiring
+from service.bench import rivals
+from service.bench.rivals import Bench
+from service.bench.served import routed
+
+METHODS: Final = ("sequential", "seal", "learnd")
+
+
+class Student(Protocol):
+    """One who learns batch after batch."""
+
+    def learn(self, group: Sequence[Passage]) -> None:
+        """Learn one batch; what was learned before should stay."""
+
+    def answer(self, questions: Sequence[str]) -> Sequence[str]:
+        """Closed book, in the order of the questions."""
+
+    def refused(self) -> int:
+        """Documents that the gate kept out of its weights."""
+
+
+@contextmanager
+def student(bench: Bench, method: str) -> Iterator[Student]:
+    """One of METHODS, knowing nothing yet. What it writes is deleted in the end."""
+    with TemporaryDirectory(prefix="learnd-bench-") as home:
+        if method == "learnd":
+            with _follower(bench, Path(home)) as one:
+                yield one
+        else:
+            yield _Chain(bench, method, Path(home))
+
+
+class _Chain:
+    """An adapter for each batch, merged at once: nothing looks after what was there before."""
+
+    def __init__(self, bench: Bench, method: str, home: Path) -> None:
+        self._bench = bench
+        self._method = method
+        self._home = home
+        self._model = bench.base
+        self._learned = 0
+
+    def learn(self, group: Sequence[Passage]) -> None:
+        from agent.merge import MergeRequest, merge
+        from agent.train import TrainRequest, train
+
+        lesson = self._lesson(group)
+        adapter, model = (self._home / f"{kind}{self._learned}" for kind in ("adapter", "model"))
+        for directory in (adapter, model):
+            directory.mkdir()
+        request = TrainRequest(
+            base=self._model,
+            parent=None,
+            output=adapter,
+            items=lesson.items,
+            held_out=(),
+            settings=lesson.settings,
+            seed=self._bench.seed,
+        )
+        self._bench.executor.run(train, request, _quiet)
+        self._bench.executor.run(merge, MergeRequest(self._model, adapter, model), _quiet)
+        if self._learned:
+            rmtree(self._model)
+        self._model, self._learned = model, self._learned + 1
+
+    def _lesson(self, group: Sequence[Passage]) -> rivals.Lesson:
+        """SEAL's writer is what it has become; ours is the practised base for ever."""
+        if self._method == "seal":
+            return rivals.lesson(replace(self._bench, base=self._model), "seal", group)
+        return rivals.lesson(self._bench, "learnd", group)
+
+    def answer(self, questions: Sequence[str]) -> Sequence[str]:
+        return _said(self._bench, self._model, questions)
+
+    def refused(self) -> int:
+        return 0
+
+
+class _Follower:
+    """What `learnd learn` does whenever files were added to its folder."""
+
+    def __init__(self, bench: Bench, state: wiring.State, work: wiring.Work, docs: Path) -> None:
+        self._bench = bench
+        self._state = state
+        self._work = work
+        self._docs = docs
+
+    def learn(self, group: Sequence[Passage]) -> None:
+        known = len(list(self._docs.iterdir()))
+        for number, passage in enumerate(group, known):
+            text = f"# {passage.title}\n\n{passage.context}\n"
+            (self._docs / f"{number:04}.md").write_text(text)
+        self._work.scan(lambda seconds: None)  # the files are whole: nobody writes any more
+        self._work.run_pending(_quiet)
+
+    def answer(self, questions: Sequence[str]) -> Sequence[str]:
+        bench, store = self._bench, self._state.store
+        said = _said(bench, self._state.locate(store.head()) or bench.base, questions)
+        studied = store.studied() if bench.config.engine.route else []
+        if not studied:
+            return said
+        executor, most = bench.executor, rivals.SENTENCE_TOKENS
+        return routed(executor, bench.base, bench.embed, studied, questions, said, most)
+
+    def refused(self) -> int:
+        return len(self._state.store.documents(DocumentState.QUARANTINED))
+
+
+@contextmanager
+def _follower(bench: Bench, home: Path) -> Iterator[Student]:
+    docs = home / "docs"
+    docs.mkdir()
+    config = bench.config.model_copy(update={"state": home / "state"})
+    with wiring.open_state(config) as state:
+        intake = wiring.open_intake(config, docs, state)
+        cycle = wiring.open_cycle(config, state, bench.base, bench.executor)
+        yield _Follower(bench, state, wiring.Work(intake, cycle), docs)
+
+
+def _said(bench: Bench, model: Path, questions: Sequence[str]) -> tuple[str, ...]:
+    from agent.trial import RespondRequest, respond
+
+    request = RespondRequest(model, None, (tuple(questions),), rivals.SENTENCE_TOKENS)
+    [replies] = bench.executor.run(respond, request, _quiet)
+    return replies.texts
+
+
+def _quiet(progress: Progress) -> None:
+    """One bar shows the whole run."""
