@@ -8,17 +8,28 @@ the daemon's threads may share a Store; the StateLock keeps other processes from
     generations  generations.py   what is and was served, and the adapters it came from
     learning     learning.py      chunks, study items, probes and their results
     reports      reports.py       rows for people
+    history      history.py       what was learned, slipped and was repaired
     check        check.py         the invariants
 """
 
 from memory.batches import Batches
 from memory.check import Checked
 from memory.documents import Documents
+from memory.history import History, Moment, Recall
 from memory.learning import Asking, Learning, Rehearsable, Streak
 from memory.reports import DocumentRow, ProbeRow, Reports
 
-__all__ = ["Asking", "DocumentRow", "ProbeRow", "Rehearsable", "Store", "Streak"]
+__all__ = [
+    "Asking",
+    "DocumentRow",
+    "Moment",
+    "ProbeRow",
+    "Recall",
+    "Rehearsable",
+    "Store",
+    "Streak",
+]
 
 
-class Store(Documents, Batches, Learning, Reports, Checked):
+class Store(Documents, Batches, Learning, Reports, History, Checked):
     """Open one with Store.open(STATE/"learnd.db"), Store.open_read(...), or memory_store()."""

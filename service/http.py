@@ -18,7 +18,7 @@ from starlette.types import Message as AsgiMessage
 from memory.errors import LearndError
 from memory.records import Generation
 from memory.store import Store
-from service import documents
+from service import documents, history
 from service.answers import Json, error_body, failure
 from service.config import Config
 from service.engines.base import Engine
@@ -111,6 +111,7 @@ class _Routes:
             "/v1/documents": self.documents,
             "/v1/generations": self.generations,
             "/v1/probes": self.probes,
+            "/v1/history": self.history,
         }
         for path, route in reading.items():
             app.add_api_route(path, route, methods=["GET"], response_model=None)
@@ -154,6 +155,16 @@ class _Routes:
 
     def probes(self) -> Json:
         return _listed(self._service.store.probe_rows())
+
+    def history(self) -> Json:
+        return {
+            "object": "list",
+            "data": [
+                {**row, "moments": list(map(asdict, row["moments"]))}
+                for row in history.rows(self._service.store)
+            ],
+            "recall": list(map(asdict, self._service.store.recall())),
+        }
 
     async def activate(self, request: Request) -> Json:
         wanted = parse(Activation, await request.body()).generation

@@ -166,6 +166,28 @@ def probes(
 
 
 @app.command()
+def history(
+    state: StateOption = None,
+    config: ConfigOption = None,
+    png: Annotated[Path | None, typer.Option(help="Plot what is known over generations.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Per document: what was learned when, what slipped, what repaired it."""
+    from service import history, render, wiring
+
+    _check_writable(png)
+    with wiring.read_state(_config(config, state=state)) as opened:
+        rows, recall = history.rows(opened.store), opened.store.recall()
+    if png is not None:
+        history.draw(recall, png)
+    if as_json:
+        render.to_json({"documents": rows, "recall": recall})
+    else:
+        columns = ("path", "version", "learned", "slipped", "repaired", "story")
+        render.table("history", [{name: row[name] for name in columns} for row in rows])
+
+
+@app.command()
 def generations(
     state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:

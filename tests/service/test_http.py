@@ -63,7 +63,7 @@ def test_status(service: Service) -> None:
     assert shown["counts"]["pending"] == 0
 
 
-@pytest.mark.parametrize("name", ["documents", "probes", "generations"])
+@pytest.mark.parametrize("name", ["documents", "probes", "generations", "history"])
 def test_lists(service: Service, name: str) -> None:
     shown = client(service).get(f"/v1/{name}").json()
     assert shown["object"] == "list"

@@ -137,6 +137,13 @@ def test_probes_and_generations(filled: Path) -> None:
     assert [row["number"] for row in shown("generations", "--state", filled)] == [0]
 
 
+def test_history(filled: Path, tmp_path: Path) -> None:
+    assert shown("history", "--state", filled) == {"documents": [], "recall": []}
+    picture = tmp_path / "history.png"
+    assert "history: none" in invoke("history", "--state", filled, "--png", picture).stdout
+    assert picture.stat().st_size > 1_000
+
+
 def test_check(filled: Path) -> None:
     assert shown("check", "--state", filled) == {"ok": True, "faults": []}
     with Store.open(filled / "learnd.db") as store:

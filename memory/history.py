@@ -1,0 +1,77 @@
+"""What became of what was learned: forgetting is an event of one probe, told per document.
+
+A probe is *learned* when a served generation answers it for the first time, *slips* when one fails
+it that was right before, and is *repaired* when it is right again.
+"""
+
+from dataclasses import dataclass
+
+from memory.connection import Connection
+
+_ANSWERED = """
+WITH answered AS (
+    SELECT probe_id, generation, correct,
+        lag(correct, 1, 0) OVER earlier AS before,
+        ifnull(max(correct) OVER (earlier ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+            AS ever
+    FROM probe_results WHERE generation IS NOT NULL
+    WINDOW earlier AS (PARTITION BY probe_id ORDER BY id)
+)
+"""
+_MOMENTS = f"""
+{_ANSWERED} SELECT path, version, generation, count(*) AS asked, sum(correct) AS right,
+    sum(correct AND NOT ever) AS learned,
+    sum(before AND NOT correct) AS slipped,
+    sum(correct AND ever AND NOT before) AS repaired
+FROM answered
+JOIN probes ON probes.id = probe_id
+JOIN chunks ON chunks.id = chunk_id
+JOIN documents ON documents.id = document_id
+GROUP BY documents.id, generation ORDER BY path, version, generation
+"""
+_RECALL = """
+SELECT now.number AS generation, count(*) AS asked, sum(result.correct) AS right
+FROM generations AS now
+JOIN generations AS taught ON taught.number <= now.number
+JOIN probes ON probes.batch_id = taught.batch_id
+JOIN probe_results AS result ON result.id = (
+    SELECT max(last.id) FROM probe_results AS last
+    WHERE last.probe_id = probes.id AND last.generation <= now.number)
+WHERE NOT retired GROUP BY now.number ORDER BY now.number
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What one generation showed of one version of a document."""
+
+    path: str
+    version: int
+    generation: int
+    asked: int  # of its probes
+    right: int
+    learned: int
+    slipped: int
+    repaired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What was known of all documents learned so far when a generation began to serve."""
+
+    generation: int
+    asked: int  # probes of documents that were learned by then and are not replaced today
+    right: int  # when last asked, by then
+
+
+class History(Connection):
+    """Read from the results of examinations; candidates that never served do not count."""
+
+    def moments(self) -> list[Moment]:
+        """By path, version and generation."""
+        return self._records(Moment, _MOMENTS)
+
+    def recall(self) -> list[Recall]:
+        """By generation, from the first that was taught anything. A probe counts from the
+        generation that learned its document on."""
+        return self._records(Recall, _RECALL)

@@ -1,0 +1,53 @@
+"""`learnd history`, `/v1/history`: per document what is known, what slipped, what repaired it."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from memory.store import Moment, Recall, Store
+
+
+def rows(store: Store) -> list[dict[str, Any]]:
+    """A row a version of a document, with its story in words and in numbers."""
+    moments = groupby(store.moments(), key=lambda one: (one.path, one.version))
+    return [_row(path, version, list(told)) for (path, version), told in moments]
+
+
+def _row(path: str, version: int, told: Sequence[Moment]) -> dict[str, Any]:
+    return {
+        "path": path,
+        "version": version,
+        "learned": sum(one.learned for one in told),
+        "slipped": sum(one.slipped for one in told),
+        "repaired": sum(one.repaired for one in told),
+        "story": "; ".join(filter(None, map(_told, told))) or "never known",
+        "moments": told,
+    }
+
+
+def _told(moment: Moment) -> str:
+    """As in "g7: 5 learned of 6" or "g11: 1 slipped of 3"; nothing where nothing changed."""
+    counts = ("learned", "slipped", "repaired")
+    changes = [f"{getattr(moment, one)} {one}" for one in counts if getattr(moment, one)]
+    if not changes:
+        return ""
+    return f"g{moment.generation}: {', '.join(changes)} of {moment.asked}"
+
+
+def draw(recall: Sequence[Recall], file: Path) -> None:
+    """Plot the share of probes that is known over generations (PNG)."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    panel = figure.subplots()
+    numbers = [one.generation for one in recall]
+    panel.plot(numbers, [one.right / one.asked for one in recall], marker="o", label="known")
+    panel.set(xlabel="generation", ylabel="share of probes", ylim=(0, 1.05))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    asked = panel.twinx()
+    asked.bar(numbers, [one.asked for one in recall], alpha=0.15, color="gray")
+    asked.set(ylabel="probes (bars)")
+    asked.yaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(file, dpi=120)

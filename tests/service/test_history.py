@@ -1,0 +1,34 @@
+"""The story of each document."""
+
+from pathlib import Path
+
+from memory.store import Recall
+from memory.testing import memory_store
+from service import history
+from tests.helpers.stores import add, learn
+from tests.memory.test_history import learn_another
+
+
+def test_a_story_in_words() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    first, second = (probe.id for probe in store.probes())
+    learn_another(store, "b.md", {first: False, second: False})
+    learn_another(store, "c.md", {first: True})
+    row, *others = history.rows(store)
+    assert (row["learned"], row["slipped"], row["repaired"]) == (2, 2, 1)
+    assert row["story"] == "g1: 2 learned of 2; g2: 2 slipped of 2; g3: 1 repaired of 1"
+    assert [one["path"] for one in others] == ["b.md", "c.md"]
+
+
+def test_what_was_never_known_says_so() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"), correct=False)
+    assert [row["story"] for row in history.rows(store)] == ["never known"]
+
+
+def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+    file = tmp_path / "history.png"
+    history.draw([Recall(1, 2, 2), Recall(3, 4, 3)], file)
+    assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size > 5_000
+    history.draw([], file)  # nothing was learned yet
