@@ -8,22 +8,23 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import directives, general
+from agent import consolidation, directives, general, material
 from agent.batching import choose
 from agent.chunking import split
 from agent.examine import ExamineRequest, examine
 from agent.executor import Executor, Report
-from agent.gate import judge, sitting
+from agent.gate import judge, judge_rebuilt, sitting
+from agent.material import Material
 from agent.merge import MergeRequest, merge
 from agent.rehearsal import KEPT
+from agent.review import Review
 from agent.settings import PipelineSettings
 from agent.study import StudyRequest, study
 from agent.train import TrainRequest, train
 from memory.artifacts import Artifacts
 from memory.durable import disk_full_named, failpoint, require_space
-from memory.errors import LearndError, StaleParent, StateError
+from memory.errors import GaveWay, LearndError, StaleParent, StateError
 from memory.index import TextIndex
-from memory.probes import due
 from memory.records import (
     FINAL_STAGES,
     Adapter,
@@ -36,14 +37,9 @@ from memory.records import (
     Progress,
     SelfEdit,
     Stage,
-    StudyItem,
 )
-from memory.replay import draw
 from memory.store import Store
-from policies.selection import words
 
-_HELD_OUT = 64  # probes that decide when training stops
-_SAME_QUESTION = 0.97  # cosine similarity from which a probe counts as trained on
 _KEPT_MODELS = 3  # merged models kept for a quick rollback
 
 
@@ -63,7 +59,7 @@ class Cycle:
     ) -> None:
         self._store = store
         self._artifacts = artifacts
-        self._index = index
+        self._review = Review(store, index, settings.gate)
         self._executor = executor
         self._settings = settings
         self._base = base
@@ -87,13 +83,27 @@ class Cycle:
         """
         finished = []
         try:
-            while batch := self._store.live_batch() or self._gather():
-                while batch.stage not in FINAL_STAGES:
-                    batch = self._attempt(batch, report)
-                finished.append(batch)
+            while batch := self._unfinished() or self._gather():
+                finished.append(self._finish(batch, report))
         finally:
             self._executor.close()  # the child's memory goes back while nothing is to do
         return finished
+
+    def consolidate(self, report: Report, always: bool = False) -> Batch | None:
+        """Rebuild the adapter from the base on all that it should hold, if that is due, or always.
+
+        None: nothing was done. `report` may raise GaveWay; then the batch ends FAILED.
+        Raises StateError.
+        """
+        due = always or consolidation.is_due(self._store, self._settings.consolidate)
+        if not due or self._store.head().adapter is None:
+            return None
+        seed = len(self._store.batches()) + 1
+        try:
+            batch = self._store.create_consolidation(self._store.head().adapter, seed)
+            return self._finish(batch, report)
+        finally:
+            self._executor.close()
 
     def step(self, batch: Batch, report: Report) -> Batch:
         """Take a batch one stage further."""
@@ -103,6 +113,19 @@ class Cycle:
         self._stages[batch.stage](batch, report)
         return self._store.batch(batch.id)
 
+    def _finish(self, batch: Batch, report: Report) -> Batch:
+        while batch.stage not in FINAL_STAGES:
+            batch = self._attempt(batch, report)
+        return batch
+
+    def _unfinished(self) -> Batch | None:
+        """The live batch; but a consolidation that was cut off does not keep documents waiting."""
+        live = self._store.live_batch()
+        if live and live.consolidates and self._store.documents(DocumentState.PENDING):
+            self._store.fail_stage(live, str(GaveWay()), max_attempts=1)
+            return None
+        return live
+
     def _attempt(self, batch: Batch, report: Report) -> Batch:
         """One of the two places that catch: a batch is retried, and in the end set aside."""
         try:
@@ -111,6 +134,8 @@ class Cycle:
             return self._store.restart_batch(batch)
         except StateError:
             raise
+        except GaveWay as error:
+            return self._store.fail_stage(batch, str(error), max_attempts=1)
         except LearndError as error:
             return self._store.fail_stage(batch, str(error), self._settings.attempts)
 
@@ -123,6 +148,9 @@ class Cycle:
         return self._store.create_batch(chosen, self._store.head().adapter, seed)
 
     def _study(self, batch: Batch, report: Report) -> None:
+        if batch.consolidates:
+            self._store.save_study(batch, (), ())
+            return
         settings = self._settings.study
         for number in batch.document_ids:
             document = self._store.document(number)
@@ -142,22 +170,22 @@ class Cycle:
         plan = self._executor.run(study, request, report)
         kind = directives.kind(chunks)
         style = directives.choose(kind, self._store.batches(), batch)
-        probes = self._unseen(plan.probes, plan.items)
+        probes = self._review.unseen(plan.probes, plan.items)
         self._store.save_study(batch, plan.items, probes, SelfEdit(kind, style, plan.health))
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter
-        staged = self._artifacts.stage()
+        given, staged = self._material(batch), self._artifacts.stage()
         request = TrainRequest(
             base=self._base,
-            parent=self._adapter_path(parent),
+            parent=None if batch.consolidates else self._adapter_path(parent),
             output=staged,
-            items=tuple(self._store.items(batch.id)),
-            rehearsed=self._rehearsed(batch),
-            held_out=tuple(self._store.probes(batch.id)[:_HELD_OUT]),
-            settings=directives.apply(batch.self_edit, self._settings.train),
+            items=given.items,
+            rehearsed=given.rehearsed,
+            held_out=given.held_out,
+            settings=given.settings,
             seed=_seed(batch),
-            general=self._general(batch),
+            general=given.general,
             kept=self._study_adapter and self._study_adapter / KEPT,
         )
         trained = self._executor.run(train, request, report)
@@ -166,12 +194,15 @@ class Cycle:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._store.save_training(batch, Adapter(digest, parent, batch.id, trained.figures, now))
 
+    def _material(self, batch: Batch) -> Material:
+        settings, seed = self._settings.train, _seed(batch)
+        if batch.consolidates:
+            return material.everything(self._store, settings, self._settings.consolidate, seed)
+        near = self._review.neighbours(batch)
+        return material.beside(self._store, batch, settings, seed, near)
+
     def _examine(self, batch: Batch, report: Report) -> None:
-        probes = [
-            *self._store.probes(batch.id),
-            *self._old_probes(batch),
-            *(probe for probe in self._store.probes() if probe.chunk_id is None),
-        ]
+        probes = self._review.paper(batch).probes
         before = self._parents_answers(batch)
         unasked = [probe for probe in probes if probe.id not in before]
         before |= self._asked(batch.parent, unasked, report)
@@ -205,8 +236,13 @@ class Cycle:
         new = {probe.id for probe in self._store.probes(batch.id)}
         common = {probe.id for probe in self._store.probes() if probe.chunk_id is None}
         old = {result.probe_id for result in after} - new - common
-        groups = [sitting(ids, before, after) for ids in (new, old, common)]
-        verdict = judge(groups[0], groups[1], groups[2], self._settings.gate)
+        fresh, known, everyday = (sitting(ids, before, after) for ids in (new, old, common))
+        settings = self._settings.gate
+        verdict = (
+            judge_rebuilt(known, everyday, settings)
+            if batch.consolidates
+            else judge(fresh, known, everyday, settings)
+        )
         self._store.save_verdict(batch, verdict, self._settings.attempts)
         report(Progress("gate", 1, 1))
 
@@ -220,70 +256,10 @@ class Cycle:
 
     def _promote(self, batch: Batch, report: Report) -> None:
         report(Progress("serve", 0, 1))
-        count = len(batch.document_ids)
-        style = batch.self_edit.style if batch.self_edit else directives.STEADY
-        self._store.promote(batch, f"learned {count} document{'s' * (count > 1)}, {style}")
-        self._refresh_index()
+        self._store.promote(batch, _note(batch))
+        self._review.refresh()
         self._collect()
         report(Progress("serve", 1, 1))
-
-    def _rehearsed(self, batch: Batch) -> tuple[StudyItem, ...]:
-        """Some of the old, to be trained beside the new."""
-        new, settings = len(self._store.items(batch.id)), self._settings.train
-        size = max(settings.replay_least, round(settings.replay_share * new))
-        size *= 1 + self._rejections(batch)
-        return tuple(draw(self._store, batch, size, _seed(batch), self._neighbours(batch)))
-
-    def _general(self, batch: Batch) -> tuple[str, ...]:
-        """Questions about what everybody knows, for the base to rehearse."""
-        new, times = len(self._store.items(batch.id)), 1 + self._rejections(batch)
-        return general.beside(new, self._settings.train, _seed(batch), times)
-
-    def _rejections(self, batch: Batch) -> int:
-        """How often these documents were rejected: each time they get more rehearsal."""
-        return max(self._store.document(number).attempts for number in batch.document_ids)
-
-    def _old_probes(self, batch: Batch) -> list[Probe]:
-        """What to ask of the old: near the new documents, where interference is likeliest, or due.
-
-        What these documents replace is not asked: that it is forgotten is wanted.
-        """
-        live = {probe.id: probe for probe in self._store.probes() if probe.chunk_id is not None}
-        skipped = self._replaced(batch)
-        near = [i for i in self._neighbours(batch) if i in live and i not in skipped]
-        near = near[: self._settings.gate.neighbours]
-        return [
-            *(live[i] for i in near),
-            *due(self._store, self._settings.gate.due, exclude={*near, *skipped}),
-        ]
-
-    def _replaced(self, batch: Batch) -> set[int]:
-        """Ids of probes about document versions that this batch replaces."""
-        old = {chunk.id for chunk in self._store.chunks(self._store.superseded(batch))}
-        return {probe.id for probe in self._store.probes() if probe.chunk_id in old}
-
-    def _neighbours(self, batch: Batch) -> list[int]:
-        """Ids of old probes near the new chunks, nearest first."""
-        self._refresh_index()
-        texts = [f"{chunk.title}: {chunk.text}" for chunk in self._chunks(batch)]
-        best: dict[int, float] = {}
-        for row in self._index.nearest(texts, self._settings.gate.neighbours):
-            for probe_id, similarity in row:
-                best[probe_id] = max(similarity, best.get(probe_id, similarity))
-        return sorted(best, key=lambda one: -best[one])
-
-    def _refresh_index(self) -> None:
-        about = (one for one in self._store.probes() if one.chunk_id is not None)
-        self._index.refresh({probe.id: probe.question for probe in about})
-
-    def _unseen(self, probes: Sequence[Probe], items: Sequence[StudyItem]) -> list[Probe]:
-        """Probes that no study item gives away by its words or its meaning."""
-        prompts = [item.prompt for item in items if item.prompt]
-        seen = {words(prompt) for prompt in prompts}
-        fresh = [probe for probe in probes if words(probe.question) not in seen]
-        closest = self._index.closest([probe.question for probe in fresh], prompts)
-        pairs = zip(fresh, closest, strict=True)
-        return [probe for probe, similarity in pairs if similarity < _SAME_QUESTION]
 
     def _chunks(self, batch: Batch) -> list[Chunk]:
         return self._store.chunks(batch.document_ids)
@@ -297,6 +273,15 @@ class Cycle:
         recent = [one.model for one in self._store.generations() if one.model][-_KEPT_MODELS:]
         models: Collection[str] = {*needed["models"], *recent}
         self._artifacts.collect({"adapters": needed["adapters"], "models": models})
+
+
+def _note(batch: Batch) -> str:
+    """What the generation is for, for people."""
+    if batch.consolidates:
+        return "consolidated"
+    count = len(batch.document_ids)
+    style = batch.self_edit.style if batch.self_edit else directives.STEADY
+    return f"learned {count} document{'s' * (count > 1)}, {style}"
 
 
 def _seed(batch: Batch) -> int:

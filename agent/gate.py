@@ -6,7 +6,7 @@ A policy may be stricter than this floor, never laxer.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.settings import GateSettings
 from memory.records import ProbeResult, Verdict
@@ -60,6 +60,16 @@ def judge(new: Sitting, old: Sitting, general: Sitting, settings: GateSettings) 
     ]
     return Verdict(
         accepted=not reasons, reasons=tuple(reasons), figures=_figures(new, old, general)
+    )
+
+
+def judge_rebuilt(old: Sitting, general: Sitting, settings: GateSettings) -> Verdict:
+    """A consolidation has nothing new to show: it must know at least as much of the old."""
+    right, needed = old.right_after, old.right_before
+    reasons = [] if right >= needed else [f"only {right} old probes are right, {needed} were"]
+    floor = judge(Sitting({}, {}), old, general, settings)
+    return replace(
+        floor, accepted=not reasons and floor.accepted, reasons=(*reasons, *floor.reasons)
     )
 
 

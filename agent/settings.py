@@ -69,6 +69,15 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsolidateSettings:
+    """When the one adapter is rebuilt from the base, on everything that it should hold."""
+
+    after: int = 8  # batches learned since the last time; 0: never
+    idle_seconds: float = 120.0  # that nothing was learned
+    tokens: int = 0  # of study items in all epochs; 0: what four times a batch's time suffices for
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineSettings:
     """All of the above, as the agent takes it."""
 
@@ -81,3 +90,4 @@ class PipelineSettings:
     study: StudySettings = StudySettings()
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
+    consolidate: ConsolidateSettings = ConsolidateSettings()

@@ -66,17 +66,27 @@ class Batches(Generations):
         or if another batch is live."""
         if not document_ids:
             raise ValueError("a batch needs documents")
-        now = self._timestamp()
-        row = {"stage": Stage.NEW, "parent": parent, "seed": seed}
         with self._transaction("create_batch"):
-            if live := self.live_batch():
-                raise IllegalTransition(f"batch {live.id} is still {live.stage}")
-            batch_id = self._insert("batches", **row, created_at=now, updated_at=now)
+            batch_id = self._begin(parent, seed)
             for document_id in document_ids:
                 if not self._execute(_TAKE, document_id):
                     raise IllegalTransition(f"document {document_id} is not pending")
                 self._execute("INSERT INTO batch_documents VALUES (?, ?)", batch_id, document_id)
         return self.batch(batch_id)
+
+    def create_consolidation(self, parent: str | None, seed: int) -> Batch:
+        """A batch without documents, to follow the head. Raises IllegalTransition if another batch
+        is live."""
+        with self._transaction("create_batch"):
+            batch_id = self._begin(parent, seed)
+        return self.batch(batch_id)
+
+    def _begin(self, parent: str | None, seed: int) -> int:
+        if live := self.live_batch():
+            raise IllegalTransition(f"batch {live.id} is still {live.stage}")
+        now = self._timestamp()
+        row = {"stage": Stage.NEW, "parent": parent, "seed": seed}
+        return self._insert("batches", **row, created_at=now, updated_at=now)
 
     def save_study(
         self,

@@ -13,6 +13,7 @@ LearndError
 │   ├── NewerState        the state was written by a newer learnd
 │   └── DiskFull          no room is left on the disk
 ├── IllegalTransition     a batch was asked to move to a stage it may not enter
+├── GaveWay               a consolidation was stopped, because there is something new to learn
 ├── StaleParent           the head moved while an adapter was being trained on the old one
 ├── TrainingDiverged      a loss, gradient or weight is not finite
 ├── ChildFailed           the child process ended without a result
@@ -77,6 +78,10 @@ class IllegalTransition(LearndError):
 
 class StaleParent(LearndError):
     """The head moved while this adapter was being trained; the batch is trained again."""
+
+
+class GaveWay(LearndError):
+    """It gave way to new documents; the next idle hour begins again."""
 
 
 class TrainingDiverged(LearndError):

@@ -142,12 +142,12 @@ class SelfEdit:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents that are learned together. One batch is live at a time."""
+    """Documents that are learned together; none: a consolidation. One batch is live at a time."""
 
     id: int
     stage: Stage
     document_ids: tuple[int, ...]
-    parent: str | None  # digest of the adapter that was head when training began; None: the base
+    parent: str | None  # digest of the adapter that was head when training began; None: none
     seed: int
     attempts: int  # failures of the present stage
     error: str  # the last failure, else ""
@@ -157,6 +157,11 @@ class Batch:
     created_at: str
     updated_at: str
     self_edit: SelfEdit | None = None  # once studied
+
+    @property
+    def consolidates(self) -> bool:
+        """Whether it teaches nothing new, but all again from the base."""
+        return not self.document_ids
 
 
 @dataclass(frozen=True, slots=True)

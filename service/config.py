@@ -1,7 +1,8 @@
 """Configuration: command line > LEARND_SECTION__KEY > credentials > TOML file > defaults.
 
-The sections [intake] [study] [train] [gate] are the dataclasses of agent.settings themselves, so
-that a number is declared, defaulted and documented in one place. Imports nothing heavy.
+The sections of the pipeline, [intake] to [consolidate], are the dataclasses of agent.settings
+themselves, so that a number is declared, defaulted and documented in one place. Imports nothing
+heavy.
 """
 
 import ipaddress
@@ -26,6 +27,7 @@ from pydantic_settings import (
 )
 
 from agent.settings import (
+    ConsolidateSettings,
     GateSettings,
     IntakeSettings,
     PipelineSettings,
@@ -96,6 +98,7 @@ class Config(BaseSettings):
     study: StudySettings = StudySettings()
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
+    consolidate: ConsolidateSettings = ConsolidateSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -123,7 +126,7 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _finite(self) -> Self:
         """No number of the pipeline has a meaning below zero, and none may be NaN."""
-        for section in ("intake", "study", "train", "gate"):
+        for section in ("intake", "study", "train", "gate", "consolidate"):
             for name, value in asdict(getattr(self, section)).items():
                 if isinstance(value, int | float) and not 0 <= value < math.inf:
                     raise BadConfig(f"configuration: {section}.{name} must be 0 or more")
@@ -140,6 +143,7 @@ class Config(BaseSettings):
             study=self.study,
             train=self.train,
             gate=self.gate,
+            consolidate=self.consolidate,
         )
 
 

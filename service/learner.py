@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol
 
-from memory.errors import DiskFull
+from memory.errors import DiskFull, GaveWay
 from memory.records import Batch, Generation, Progress
 from service.logs import logger
 from service.metrics import Metrics, StageClock
@@ -21,6 +21,9 @@ class Report(Protocol):
     """What one look at the folder found."""
 
     @property
+    def added(self) -> Sequence[str]: ...
+
+    @property
     def quarantined(self) -> Sequence[str]: ...
 
     @property
@@ -33,6 +36,8 @@ class Work(Protocol):
     def scan(self, wait: Callable[[float], None]) -> Report: ...
 
     def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]: ...
+
+    def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None: ...
 
 
 class Head(Protocol):
@@ -112,6 +117,7 @@ class Learner:
         try:
             self._scan(work)
             self._learn(work)
+            self._rest(work)
             self.activity = Activity("idle")
         except DiskFull as error:
             self.activity = Activity("paused", str(error))
@@ -119,7 +125,7 @@ class Learner:
         finally:
             self._clock.stop()
 
-    def _scan(self, work: Work) -> None:
+    def _scan(self, work: Work) -> Report:
         self.activity = Activity("scanning")
         report = work.scan(self._wait)
         for path in report.quarantined:
@@ -128,9 +134,27 @@ class Learner:
             logger().warning("files set aside, see `learnd docs`", files=len(report.quarantined))
         if report.unsettled:
             self.wake()
+        return report
 
     def _learn(self, work: Work) -> None:
-        for batch in work.run_pending(self._on_progress):
+        self._done(work.run_pending(self._on_progress))
+
+    def _rest(self, work: Work) -> None:
+        """Nothing is pending: there may be time to consolidate, until something new comes."""
+
+        def on_progress(progress: Progress) -> None:
+            self._on_progress(progress)
+            if self._wake.is_set():
+                self._wake.clear()
+                if self._scan(work).added:
+                    self.wake()
+                    raise GaveWay
+
+        batch = work.consolidate(on_progress)
+        self._done([batch] if batch else [])
+
+    def _done(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
             self._metrics.batch(batch)
             logger().info("batch done", batch=batch.id, stage=batch.stage.value)
         self._slot.follow(self._store.head())

@@ -71,6 +71,14 @@ def learn(config: Config, docs: Path, show: Callable[[Progress], None]) -> Lesso
     return Lesson(len(report.added), report.quarantined, reports, head, seconds)
 
 
+def consolidate(config: Config, show: Callable[[Progress], None]) -> BatchReport | None:
+    """Rebuild the adapter from the base on all that it holds. None: nothing was learned yet."""
+    with wiring.open_state(config) as state, wiring.open_executor(config, state) as executor:
+        cycle = wiring.open_cycle(config, state, wiring.base_model(config), executor)
+        batch = cycle.consolidate(show, always=True)
+        return _report(state, batch) if batch else None
+
+
 def practise(
     config: Config,
     data: tuple[Path, ...],
@@ -95,7 +103,8 @@ def practise(
 
 
 def _report(state: wiring.State, batch: Batch) -> BatchReport:
-    own = {probe.id for probe in state.store.probes(batch.id, live_only=False)}
+    about = state.store.probes(None if batch.consolidates else batch.id, live_only=False)
+    own = {probe.id for probe in about if probe.chunk_id is not None}
 
     def right(phase: Phase) -> int:
         results = state.store.results(batch.id, phase)

@@ -225,6 +225,20 @@ def rollback(
 
 
 @app.command()
+def consolidate(
+    state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Train the adapter anew from the base, on everything that was learned."""
+    from service import lesson, render
+
+    with render.progress_bars() as show:
+        rebuilt = lesson.consolidate(_config(config, state=state), show)
+    if rebuilt is None:
+        raise BadInput("nothing was learned yet: `learnd learn DOCS` comes first")
+    render.to_json(rebuilt) if as_json else render.table("consolidation", [render.batch(rebuilt)])
+
+
+@app.command()
 def practice(
     data: Annotated[list[Path], typer.Argument(help="JSON: [{title, context, questions: [...]}].")],
     output: Annotated[Path, typer.Argument(help="New directory for the study adapter.")],

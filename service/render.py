@@ -14,7 +14,7 @@ from rich.text import Text
 
 from memory import records
 from service.client import Reply
-from service.lesson import Lesson
+from service.lesson import BatchReport, Lesson
 
 
 def to_json(value: Any) -> None:
@@ -116,6 +116,11 @@ def facts(title: str, found: Mapping[str, Any]) -> None:
     table(title, [{"what": name.replace("_", " "), "is": value} for name, value in found.items()])
 
 
+def batch(report: BatchReport) -> Mapping[str, Any]:
+    """A row of a table."""
+    return {**asdict(report), "reasons": "; ".join(report.reasons)}
+
+
 def lesson(learned: Lesson) -> None:
     """What `learnd learn` did."""
     out = sys.stdout
@@ -124,7 +129,6 @@ def lesson(learned: Lesson) -> None:
     if not learned.batches:
         out.write(f"nothing new; g{learned.generation} holds all that is readable\n")
         return
-    rows = as_rows(learned.batches)
-    table("batches", [{**row, "reasons": "; ".join(row["reasons"])} for row in rows])
+    table("batches", list(map(batch, learned.batches)))
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in learned.seconds.items())
     out.write(f"g{learned.generation} is the head ({spent})\n")

@@ -12,6 +12,7 @@ FILE` a batch of other passages comes before, to see what all later ones leave o
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -57,6 +58,7 @@ class _Course:
     matrix: Matrix
     general: tuple[float, float] | None  # before and after
     seconds: tuple[float, ...]  # of learning each batch
+    idle: tuple[float, ...]  # of what was done afterwards, before the next batch came
     refused: int
 
 
@@ -126,17 +128,24 @@ def _ticking(show: Show, method: str, before: int, total: int) -> rivals.Tick:
 def _course(bench: Bench, method: str, tick: rivals.Tick) -> _Course:
     with students.student(bench, method) as one:
         base, general = _known(one, bench.groups), [_general(one, bench)]
-        rows, seconds = [], []
+        rows, seconds, idle = [], [], []
         for number, group in enumerate(bench.groups, 1):
-            started = time.monotonic()
-            one.learn(group)
-            seconds.append(time.monotonic() - started)
+            seconds.append(_timed(partial(one.learn, group)))
+            idle.append(_timed(one.rest))
             rows.append(_known(one, bench.groups[:number]))
             tick(number)
         general.append(_general(one, bench))
         refused = one.refused()
     before_and_after = (general[0], general[1]) if bench.control else None
-    return _Course(Matrix(base, tuple(rows)), before_and_after, tuple(seconds), refused)
+    return _Course(
+        Matrix(base, tuple(rows)), before_and_after, tuple(seconds), tuple(idle), refused
+    )
+
+
+def _timed(work: Callable[[], None]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
 
 
 def _known(student: students.Student, groups: Groups) -> tuple[float, ...]:
@@ -169,8 +178,10 @@ def _row(method: str, courses: Sequence[_Course]) -> Row:
         "general_before": fmean(before for before, _ in general) if general else None,
         "general_after": fmean(after for _, after in general) if general else None,
         "seconds": fmean(spent for course in courses for spent in course.seconds),
+        "idle_seconds": fmean(spent for course in courses for spent in course.idle),
         "refused": sum(course.refused for course in courses),
         "seconds_each": [list(course.seconds) for course in courses],
+        "idle_each": [list(course.idle) for course in courses],
         "by_age": list(whole.by_age),
         "matrix": {"base": whole.base, "rows": whole.rows},
         "sequences": [asdict(course.matrix) for course in courses],

@@ -2,7 +2,7 @@
 
 sequential  our study sets, plain LoRA: a new adapter for each batch, merged into what the last left
 seal        the same chain with SEAL's self-edits and recipe (Zweiger et al. 2025, section 4)
-learnd      the daemon's own pipeline on a folder that grows: replay, gate, routing and all
+learnd      the daemon's own pipeline on a folder that grows: replay, gate, consolidation, routing
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,6 +28,9 @@ class Student(Protocol):
 
     def learn(self, group: Sequence[Passage]) -> None:
         """Learn one batch; what was learned before should stay."""
+
+    def rest(self) -> None:
+        """Nothing new comes for a while."""
 
     def answer(self, questions: Sequence[str]) -> Sequence[str]:
         """Closed book, in the order of the questions."""
@@ -86,6 +89,9 @@ class _Chain:
             return rivals.lesson(replace(self._bench, base=self._model), "seal", group)
         return rivals.lesson(self._bench, "learnd", group)
 
+    def rest(self) -> None:
+        pass
+
     def answer(self, questions: Sequence[str]) -> Sequence[str]:
         return _said(self._bench, self._model, questions)
 
@@ -110,6 +116,9 @@ class _Follower:
         self._work.scan(lambda seconds: None)  # the files are whole: nobody writes any more
         self._work.run_pending(_quiet)
 
+    def rest(self) -> None:
+        self._work.consolidate(_quiet)
+
     def answer(self, questions: Sequence[str]) -> Sequence[str]:
         bench, store = self._bench, self._state.store
         said = _said(bench, self._state.locate(store.head()) or bench.base, questions)
@@ -127,7 +136,9 @@ class _Follower:
 def _follower(bench: Bench, home: Path) -> Iterator[Student]:
     docs = home / "docs"
     docs.mkdir()
-    config = bench.config.model_copy(update={"state": home / "state"})
+    consolidate = replace(bench.config.consolidate, idle_seconds=0.0)
+    changes = {"state": home / "state", "consolidate": consolidate}
+    config = bench.config.model_copy(update=changes)
     with wiring.open_state(config) as state:
         intake = wiring.open_intake(config, docs, state)
         cycle = wiring.open_cycle(config, state, bench.base, bench.executor)

@@ -11,11 +11,16 @@ from agent.cycle import Cycle
 from agent.examine import ExamineRequest
 from agent.executor import Executor, InlineExecutor, Report
 from agent.merge import MergeRequest
-from agent.settings import GateSettings, PipelineSettings, TrainSettings
+from agent.settings import (
+    ConsolidateSettings,
+    GateSettings,
+    PipelineSettings,
+    TrainSettings,
+)
 from agent.study import StudyRequest
 from agent.train import Trained, TrainRequest
 from memory.artifacts import Artifacts
-from memory.errors import ChildFailed, DiskFull, LearndError
+from memory.errors import ChildFailed, DiskFull, GaveWay, LearndError
 from memory.index import TextIndex
 from memory.records import (
     Batch,
@@ -50,6 +55,7 @@ class Scripted:
 
     def run(self, job: Any, request: Any, report: Report) -> Any:
         self.requests.append(request)
+        report(Progress("test", 0, 1))
         if self.fail:
             raise self.fail.pop(0)
         return getattr(self, type(request).__name__)(request)
@@ -269,6 +275,94 @@ def test_probes_that_the_study_set_gives_away_are_dropped(store: Store, state: P
     add(store, "a.md")
     (batch,) = cycle_for(store, state, Leaky()).run_pending(quiet)
     assert [p.question for p in store.probes(batch.id)] == ["Where does the ferry land?"]
+
+
+ALWAYS = PipelineSettings(consolidate=ConsolidateSettings(after=2, idle_seconds=0, tokens=77))
+
+
+def learned(store: Store, cycle: Cycle, *names: str) -> None:
+    for name in names:
+        add(store, name, f"text of {name}")
+        cycle.run_pending(quiet)
+
+
+def test_a_consolidation_trains_everything_from_the_base(store: Store, state: Path) -> None:
+    executor = Scripted(right=lambda probe: True)
+    cycle = cycle_for(store, state, executor, ALWAYS)
+    learned(store, cycle, "a.md")
+    assert cycle.consolidate(quiet) is None  # not due yet
+    learned(store, cycle, "b.md")
+    executor.examined = set()  # whoever is asked knows everything
+    batch = cycle.consolidate(quiet)
+    assert batch is not None and batch.consolidates and batch.stage is Stage.SERVING
+    request = executor.of(TrainRequest)[-1]
+    assert (request.parent, request.rehearsed, request.settings.tokens) == (None, (), 77)
+    assert {item.prompt for item in request.items} == {"study text of a.md", "study text of b.md"}
+    asked = {probe.question for probe in executor.of(ExamineRequest)[-1].probes}
+    assert {"asked about 1", "asked about 2"} <= asked
+    assert (store.head().note, len(store.items())) == ("consolidated", 2)
+    assert store.check(Artifacts(state)) == []
+    assert cycle.consolidate(quiet) is None  # not due again
+
+
+def test_after_a_consolidation_learning_goes_on_from_it(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor, ALWAYS)
+    learned(store, cycle, "a.md")
+    cycle.consolidate(quiet, always=True)
+    rebuilt = store.head().adapter
+    learned(store, cycle, "b.md")
+    assert executor.of(TrainRequest)[-1].parent.name == rebuilt
+    assert len(store.items()) == 2 and store.held_batches() == {1, 2, 3}
+
+
+def test_a_consolidation_that_knows_less_is_not_served(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor, ALWAYS)
+    learned(store, cycle, "a.md")
+    executor.right = lambda probe: probe.chunk_id is None
+    batch = cycle.consolidate(quiet, always=True)
+    assert batch is not None and batch.stage is Stage.REJECTED and batch.verdict is not None
+    assert batch.verdict.reasons[0] == "only 0 old probes are right, 1 were"
+    assert store.head().number == 1
+    assert [one.state for one in store.documents()] == [DocumentState.LEARNED]
+
+
+def test_nothing_learned_is_nothing_to_consolidate(store: Store, state: Path) -> None:
+    assert cycle_for(store, state, Scripted()).consolidate(quiet, always=True) is None
+
+
+def test_a_consolidation_gives_way(store: Store, state: Path) -> None:
+    cycle = cycle_for(store, state, Scripted(), ALWAYS)
+    learned(store, cycle, "a.md")
+
+    def report(progress: Progress) -> None:
+        raise GaveWay
+
+    batch = cycle.consolidate(report, always=True)
+    assert batch is not None and batch.stage is Stage.FAILED
+    assert store.live_batch() is None
+
+
+def test_documents_do_not_wait_for_a_consolidation_that_was_cut_off(
+    store: Store, state: Path
+) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor, ALWAYS)
+    learned(store, cycle, "a.md")
+    store.create_consolidation(store.head().adapter, seed=9)
+    add(store, "b.md", "text of b.md")
+    (batch,) = cycle.run_pending(quiet)
+    assert batch.document_ids == (2,) and batch.stage is Stage.SERVING
+    assert [one.stage for one in store.batches()] == [Stage.SERVING, Stage.FAILED, Stage.SERVING]
+
+
+def test_a_consolidation_that_was_cut_off_goes_on(store: Store, state: Path) -> None:
+    cycle = cycle_for(store, state, Scripted(), ALWAYS)
+    learned(store, cycle, "a.md")
+    store.create_consolidation(store.head().adapter, seed=9)
+    (batch,) = cycle.run_pending(quiet)
+    assert batch.consolidates and batch.stage is Stage.SERVING
 
 
 def stages(store: Store, cycle: Cycle) -> list[Stage]:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.gate import Sitting, judge, sitting
+from agent.gate import Sitting, judge, judge_rebuilt, sitting
 from agent.settings import GateSettings
 from memory.records import ProbeResult
 
@@ -64,3 +64,11 @@ def test_results_that_are_not_finite_are_rejected(bad: float) -> None:
 
 def test_a_batch_without_probes_passes_on_what_it_kept() -> None:
     assert judge(NOTHING, group([True], [True]), NOTHING, SETTINGS).accepted
+
+
+def test_what_was_rebuilt_must_know_as_much_as_before() -> None:
+    assert judge_rebuilt(group([True, False], [False, True]), NOTHING, SETTINGS).accepted
+    worse = judge_rebuilt(group([True, True], [True, False]), NOTHING, SETTINGS)
+    assert not worse.accepted and worse.reasons == ("only 1 old probes are right, 2 were",)
+    harmed = group([True] * 20, [True] * 16 + [False] * 4)
+    assert not judge_rebuilt(group([True], [True]), harmed, SETTINGS).accepted

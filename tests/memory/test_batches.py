@@ -233,3 +233,17 @@ def test_an_adapter_belongs_to_its_batch(store: Store) -> None:
 def test_unknown_batch(store: Store) -> None:
     with pytest.raises(KeyError):
         store.batch(7)
+
+
+def test_a_consolidation_has_no_documents_and_holds_what_the_head_held() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    batch = store.create_consolidation(store.head().adapter, seed=3)
+    assert batch.consolidates and batch.document_ids == ()
+    with pytest.raises(IllegalTransition, match="still new"):
+        store.create_consolidation(None, seed=4)
+    batch = store.save_training(store.save_study(batch, (), ()), adapter_for(store, batch))
+    batch = store.save_verdict(store.save_examination(batch, (), ()), YES)
+    store.promote(store.save_merge(batch, digest_of("rebuilt")), "consolidated")
+    assert store.held_batches() == {1, 2} and len(store.items()) == 2
+    assert store.check() == []

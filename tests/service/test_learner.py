@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memory.errors import DiskFull
+from memory.errors import DiskFull, GaveWay
 from memory.records import Batch, Progress, Stage, Verdict
 from memory.store import Store
 from memory.testing import memory_store
@@ -21,6 +21,7 @@ TIMEOUT = 10.0  # seconds; only a broken test waits for it
 
 @dataclass(frozen=True)
 class Report:
+    added: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
     unsettled: tuple[str, ...] = ()
 
@@ -32,6 +33,7 @@ class FakeWork:
         self.rounds = 0
         self.report = Report()
         self.cycle: Callable[[Callable[[Progress], None]], Sequence[Batch]] = lambda show: ()
+        self.idle: Callable[[Callable[[Progress], None]], Batch | None] = lambda show: None
         self.done = threading.Semaphore(0)  # released at the end of every round
 
     def scan(self, wait: Callable[[float], None]) -> Report:
@@ -41,6 +43,13 @@ class FakeWork:
     def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
         try:
             return self.cycle(on_progress)
+        except BaseException:
+            self.done.release()
+            raise
+
+    def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None:
+        try:
+            return self.idle(on_progress)
         finally:
             self.done.release()
 
@@ -179,6 +188,49 @@ def test_unsettled_files_are_looked_at_again_at_once() -> None:
     scene.round()
     scene.stop()
     assert 'learnd_ingest_errors_total{format=".md"}' in scene.metrics.page().decode()
+
+
+def test_it_consolidates_when_nothing_is_pending() -> None:
+    scene = Scene()
+
+    def rebuild(show: Callable[[Progress], None]) -> Batch:
+        show(Progress("train", 0, 1))
+        scene.store.activate(0, "consolidated")
+        return batch(Stage.SERVING, True)
+
+    scene.work.idle = rebuild
+    scene.learner.start()
+    scene.round()
+    scene.stop()
+    assert scene.slot.head == scene.store.generation(1)
+    assert 'learnd_cycles_total{outcome="serving"} 1.0' in scene.metrics.page().decode()
+
+
+def test_idle_work_gives_way_to_a_new_document_only() -> None:
+    scene = Scene()
+    steps: list[str] = []
+
+    def rebuild(show: Callable[[Progress], None]) -> Batch | None:
+        if steps:
+            return None
+        scene.learner.wake()  # the clock, but nothing is new
+        show(Progress("train", 0, 2))
+        steps.append("went on")
+        scene.work.report = Report(added=("new.md",))
+        scene.learner.wake()
+        with pytest.raises(GaveWay):
+            show(Progress("train", 1, 2))
+        steps.append("gave way")
+        scene.work.report = Report()
+        return None
+
+    scene.work.idle = rebuild
+    scene.learner.start()
+    scene.round()
+    scene.round()  # at once: the new document waits
+    scene.stop()
+    assert steps == ["went on", "gave way"]
+    assert scene.learner.failure is None
 
 
 def test_stopping_is_not_an_exception_that_a_batch_could_swallow() -> None:

@@ -22,7 +22,7 @@ from tests.helpers.embedding import embed
 
 FIGURES = [
     "method", "base", "just_learned", "final", "backward_transfer",
-    "general_before", "general_after", "seconds", "refused",
+    "general_before", "general_after", "seconds", "idle_seconds", "refused",
 ]  # fmt: skip
 
 
@@ -35,6 +35,8 @@ class Forgetful:
 
     def learn(self, group: Sequence[Passage]) -> None:
         self._taught.append(group)
+
+    def rest(self) -> None: ...
 
     def answer(self, questions: Sequence[str]) -> Sequence[str]:
         kept = self._taught[-self._keeps :]

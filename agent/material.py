@@ -1,0 +1,62 @@
+"""What a batch is trained on: the new, some of the old beside it, and what everybody knows; or, for
+a consolidation, everything that the head should know, from the base."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent import directives, general
+from agent.course import budget
+from agent.settings import ConsolidateSettings, TrainSettings
+from memory.records import Batch, Probe, StudyItem
+from memory.replay import draw
+from memory.store import Store
+
+_HELD_OUT: Final = 64  # probes that may end a training
+_IDLE: Final = 4  # budgets that a consolidation has time for
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The records of one training, and how it is to be done."""
+
+    items: tuple[StudyItem, ...]
+    rehearsed: tuple[StudyItem, ...]
+    general: tuple[str, ...]
+    held_out: tuple[Probe, ...]
+    settings: TrainSettings
+
+
+def beside(
+    store: Store, batch: Batch, settings: TrainSettings, seed: int, near: Sequence[int]
+) -> Material:
+    """A batch's own study items, and rehearsal: each rejection of a document brings more of it.
+
+    `near` are ids of old probes near the new documents, nearest first.
+    """
+    items = store.items(batch.id)
+    times = 1 + max(store.document(number).attempts for number in batch.document_ids)
+    size = max(settings.replay_least, round(settings.replay_share * len(items)))
+    return Material(
+        tuple(items),
+        tuple(draw(store, batch, size * times, seed, near)),
+        general.beside(len(items), settings, seed, times),
+        tuple(store.probes(batch.id)[:_HELD_OUT]),
+        directives.apply(batch.self_edit, settings),
+    )
+
+
+def everything(
+    store: Store, settings: TrainSettings, consolidation: ConsolidateSettings, seed: int
+) -> Material:
+    """The whole buffer, with the time of idle hours."""
+    items = store.items()
+    tokens = consolidation.tokens or _IDLE * budget(settings)
+    about = [probe for probe in store.probes() if probe.chunk_id is not None]
+    return Material(
+        tuple(items),
+        (),
+        general.beside(len(items), settings, seed),
+        tuple(about[:: len(about) // _HELD_OUT + 1]),
+        replace(settings, tokens=tokens),
+    )

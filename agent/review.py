@@ -1,0 +1,89 @@
+"""Which probes concern a batch: its own, those of the old that it may have harmed, and the general.
+
+Not every probe is asked after every batch: of the old, those that lie near the new documents, where
+interference is likeliest, and those whose review is due (memory/probes.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.settings import GateSettings
+from memory.index import TextIndex
+from memory.probes import due
+from memory.records import Batch, Probe, StudyItem
+from memory.store import Store
+from policies.selection import words
+
+_SAME_QUESTION: Final = 0.97  # cosine similarity from which a probe counts as trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """The questions of one examination."""
+
+    new: tuple[Probe, ...]  # about what the batch teaches
+    old: tuple[Probe, ...]  # about what was learned before
+    general: tuple[Probe, ...]  # about what everybody knows
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return (*self.new, *self.old, *self.general)
+
+
+class Review:
+    """Chooses probes from a store, with an index of their questions."""
+
+    def __init__(self, store: Store, index: TextIndex, settings: GateSettings) -> None:
+        self._store = store
+        self._index = index
+        self._settings = settings
+
+    def paper(self, batch: Batch) -> Paper:
+        """What to ask before and after a batch; a consolidation is asked everything."""
+        live = self._store.probes()
+        general = tuple(probe for probe in live if probe.chunk_id is None)
+        if batch.consolidates:
+            return Paper((), tuple(probe for probe in live if probe.chunk_id is not None), general)
+        return Paper(tuple(self._store.probes(batch.id)), tuple(self._old(batch, live)), general)
+
+    def _old(self, batch: Batch, live: Sequence[Probe]) -> list[Probe]:
+        """What these documents replace is not asked: that it is forgotten is wanted."""
+        known = {probe.id: probe for probe in live if probe.chunk_id is not None}
+        skipped = self._replaced(batch)
+        near = [i for i in self.neighbours(batch) if i in known and i not in skipped]
+        near = near[: self._settings.neighbours]
+        return [
+            *(known[i] for i in near),
+            *due(self._store, self._settings.due, exclude={*near, *skipped}),
+        ]
+
+    def _replaced(self, batch: Batch) -> set[int]:
+        """Ids of probes about document versions that this batch replaces."""
+        old = {chunk.id for chunk in self._store.chunks(self._store.superseded(batch))}
+        return {probe.id for probe in self._store.probes() if probe.chunk_id in old}
+
+    def neighbours(self, batch: Batch) -> list[int]:
+        """Ids of old probes near the new chunks, nearest first."""
+        self.refresh()
+        chunks = self._store.chunks(batch.document_ids)
+        texts = [f"{chunk.title}: {chunk.text}" for chunk in chunks]
+        best: dict[int, float] = {}
+        for row in self._index.nearest(texts, self._settings.neighbours):
+            for probe_id, similarity in row:
+                best[probe_id] = max(similarity, best.get(probe_id, similarity))
+        return sorted(best, key=lambda one: -best[one])
+
+    def refresh(self) -> None:
+        """Bring the index in step with what the head should know. Raises DiskFull."""
+        about = (one for one in self._store.probes() if one.chunk_id is not None)
+        self._index.refresh({probe.id: probe.question for probe in about})
+
+    def unseen(self, probes: Sequence[Probe], items: Sequence[StudyItem]) -> list[Probe]:
+        """Probes that no study item gives away by its words or its meaning."""
+        prompts = [item.prompt for item in items if item.prompt]
+        seen = {words(prompt) for prompt in prompts}
+        fresh = [probe for probe in probes if words(probe.question) not in seen]
+        closest = self._index.closest([probe.question for probe in fresh], prompts)
+        pairs = zip(fresh, closest, strict=True)
+        return [probe for probe, similarity in pairs if similarity < _SAME_QUESTION]

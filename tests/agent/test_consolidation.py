@@ -1,0 +1,65 @@
+"""When the adapter is rebuilt."""
+
+from datetime import UTC, datetime, timedelta
+
+from agent.consolidation import is_due
+from agent.settings import ConsolidateSettings
+from memory.records import Verdict
+from memory.store import Store
+from memory.testing import memory_store
+from tests.helpers.stores import NO, YES, adapter_for, add, digest_of, learn
+
+SOON = ConsolidateSettings(after=2, idle_seconds=0.0)
+
+
+def consolidate(store: Store, verdict: Verdict) -> None:
+    batch = store.create_consolidation(store.head().adapter, seed=1)
+    batch = store.save_training(store.save_study(batch, (), ()), adapter_for(store, batch))
+    batch = store.save_verdict(store.save_examination(batch, (), ()), verdict)
+    if verdict.accepted:
+        store.promote(store.save_merge(batch, digest_of(f"model {batch.id}")), "consolidated")
+
+
+def learn_files(store: Store, *names: str) -> None:
+    for name in names:
+        learn(store, add(store, name))
+
+
+def test_after_so_many_batches() -> None:
+    store = memory_store()
+    learn_files(store, "a.md")
+    assert not is_due(store, SOON)
+    learn_files(store, "b.md")
+    assert is_due(store, SOON)
+
+
+def test_never_if_the_user_says_so() -> None:
+    store = memory_store()
+    learn_files(store, "a.md", "b.md")
+    assert not is_due(store, ConsolidateSettings(after=0, idle_seconds=0.0))
+
+
+def test_one_that_was_judged_is_enough_for_a_while() -> None:
+    for verdict in (YES, NO):
+        store = memory_store()
+        learn_files(store, "a.md", "b.md")
+        consolidate(store, verdict)
+        assert not is_due(store, SOON)
+        learn_files(store, "c.md", "d.md")
+        assert is_due(store, SOON)
+
+
+def test_one_that_gave_way_is_done_again() -> None:
+    store = memory_store()
+    learn_files(store, "a.md", "b.md")
+    batch = store.create_consolidation(store.head().adapter, seed=1)
+    store.fail_stage(batch, "gave way", max_attempts=1)
+    assert is_due(store, SOON)
+
+
+def test_not_while_documents_come() -> None:
+    late = datetime.now(UTC) - timedelta(seconds=100)
+    store = memory_store(now=lambda: late)
+    learn_files(store, "a.md", "b.md")
+    assert is_due(store, ConsolidateSettings(after=2, idle_seconds=60.0))
+    assert not is_due(store, ConsolidateSettings(after=2, idle_seconds=600.0))

@@ -1,0 +1,57 @@
+"""Which probes are asked; what is near and what was replaced is tested in test_cycle.py too."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.review import Review
+from agent.settings import GateSettings
+from memory.index import TextIndex
+from memory.records import Probe, StudyItem
+from memory.store import Store
+from memory.testing import memory_store
+from tests.helpers.embedding import DIMENSION, embed
+from tests.helpers.stores import add, learn, start, study
+
+GENERAL = Probe(None, "general", "2 + 2?", "4", "4")
+
+
+@pytest.fixture
+def store() -> Store:
+    store = memory_store()
+    store.add_general([GENERAL])
+    learn(store, add(store, "a.md"), add(store, "b.md"))
+    return store
+
+
+@pytest.fixture
+def review(store: Store, state: Path) -> Review:
+    index = TextIndex(state, "probes", embed, DIMENSION)
+    return Review(store, index, GateSettings(neighbours=1, due=2))
+
+
+def test_its_own_some_of_the_old_and_the_general(store: Store, review: Review) -> None:
+    for name in ("x.md", "y.md"):  # right once, a probe rests for two generations
+        learn(store, add(store, name, f"The text of {name}."))
+    batch = study(store, start(store, add(store, "c.md", "The port is 9.")))
+    paper = review.paper(batch)
+    assert [one.question for one in paper.new] == [f"probe: c.md v1 question {n}" for n in (0, 1)]
+    assert len(paper.old) == len(set(paper.old)) == 3  # the nearest, and two that are due
+    assert [one.question for one in paper.general] == ["2 + 2?"]
+    assert paper.probes == (*paper.new, *paper.old, *paper.general)
+
+
+def test_what_a_batch_replaces_is_not_asked(store: Store, review: Review) -> None:
+    batch = study(store, start(store, add(store, "a.md", "The port is 9.")))
+    assert all("b.md" in probe.question for probe in review.paper(batch).old)
+
+
+def test_a_consolidation_is_asked_everything(store: Store, review: Review) -> None:
+    paper = review.paper(store.create_consolidation(store.head().adapter, seed=1))
+    assert (paper.new, len(paper.old), len(paper.general)) == ((), 4, 1)
+
+
+def test_a_probe_that_a_study_item_gives_away_is_not_unseen(review: Review) -> None:
+    items = [StudyItem(1, "qa", "Which port is it?", "8765", "al")]
+    probes = [Probe(1, "direct", text, "8765", "8765") for text in ("which port, is it", "Ferry?")]
+    assert [one.question for one in review.unseen(probes, items)] == ["Ferry?"]
