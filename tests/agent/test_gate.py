@@ -38,6 +38,8 @@ def test_probes_that_flip_one_way_are_harm(name: str) -> None:
     assert verdict.reasons == (
         f"4 {name} probes were lost and 0 won; chance does so in 6.2% of cases",
     )
+    assert verdict.harmed
+    assert not judge(group([False], [False]), old, general, SETTINGS).harmed  # and learned nothing
 
 
 def test_probes_that_flip_both_ways_are_noise() -> None:

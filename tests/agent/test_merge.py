@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agent import models
-from agent.merge import MergeRequest, merge
+from agent.merge import MergeRequest, ShrinkRequest, merge, shrink
 from agent.settings import TrainSettings
 from agent.train import TrainRequest, train
 from memory.errors import TrainingDiverged
@@ -71,3 +71,38 @@ def test_an_adapter_that_is_not_finite_is_refused(
     with pytest.raises(TrainingDiverged):
         merge(replace(request, adapter=bad), quiet)
     assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_shrunk_adapter_changes_its_parent_by_so_much(
+    tiny_path: Path, adapter: Path, tmp_path: Path, share: float
+) -> None:
+    """Merged weights lie on the straight line from the parent's to the child's."""
+    child, shrunk = tmp_path / "child", tmp_path / "shrunk"
+    for directory in (child, shrunk):
+        directory.mkdir()
+    items = (StudyItem(1, "qa", "host?", "Tarrick", "al"),)
+    settings = TrainSettings(rank=4, learning_rate=2e-2, onward_epochs=4)
+    train(TrainRequest(tiny_path, adapter, child, items, (), settings, 1), quiet)
+    shrink(ShrinkRequest(child, adapter, share, shrunk), quiet)
+    first, second, between = (weights(tiny_path, one) for one in (adapter, child, shrunk))
+    for name, tensor in between.items():
+        expected = first[name] + share * (second[name] - first[name])
+        assert torch.allclose(tensor, expected, atol=1e-6)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_without_a_parent_it_shrinks_towards_the_base(
+    tiny_path: Path, adapter: Path, tmp_path: Path
+) -> None:
+    shrink(ShrinkRequest(adapter, None, 0.3, tmp_path), quiet)
+    base = dict(models.load(tiny_path, torch.float32).network.named_parameters())
+    whole, part = weights(tiny_path, adapter), weights(tiny_path, tmp_path)
+    for name, tensor in part.items():
+        expected = base[name] + 0.3 * (whole[name] - base[name])
+        assert torch.allclose(tensor, expected, atol=1e-6)
+
+
+def weights(base: Path, adapter: Path) -> dict[str, torch.Tensor]:
+    model = models.merged(models.load(base, torch.float32), adapter)
+    return {name: one.detach() for name, one in model.network.named_parameters()}

@@ -247,3 +247,15 @@ def test_a_consolidation_has_no_documents_and_holds_what_the_head_held() -> None
     store.promote(store.save_merge(batch, digest_of("rebuilt")), "consolidated")
     assert store.held_batches() == {1, 2} and len(store.items()) == 2
     assert store.check() == []
+
+
+def test_a_smaller_adapter_takes_the_place_of_the_trained_one() -> None:
+    store = memory_store()
+    batch = study(store, start(store, add(store, "a.md")))
+    batch = store.save_training(batch, adapter_for(store, batch))
+    shrunk = adapter_for(store, batch, "shrunk")
+    batch = store.save_examination(batch, (), (), shrunk)
+    assert batch.adapter == shrunk.digest
+    batch = store.save_merge(store.save_verdict(batch, YES), digest_of("model"))
+    assert store.promote(batch, "learned").adapter == shrunk.digest
+    assert store.check() == []

@@ -74,8 +74,9 @@ def review(store: Store, path: str, before: bool, after: bool) -> None:
     """Learn another file, and ask probe 1 in passing."""
     batch = study(store, start(store, add(store, path)))
     batch = store.save_training(batch, adapter_for(store, batch))
-    asked = [[ProbeResult(1, correct, "", -1.0)] for correct in (before, after)]
-    batch = store.save_merge(store.save_verdict(store.save_examination(batch, *asked), YES), "m")
+    first, second = ([ProbeResult(1, correct, "", -1.0)] for correct in (before, after))
+    batch = store.save_examination(batch, first, second)
+    batch = store.save_merge(store.save_verdict(batch, YES), "m")
     store.promote(batch, "learned")
 
 

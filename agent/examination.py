@@ -1,0 +1,142 @@
+"""One examination: the head and the candidate answer the same probes, and the gate judges.
+
+A candidate that harmed what was known is shrunk before it is given up: what its batch changed is
+taken at .7, .5 and .3 of its size (STABLE, arXiv 2510.16089, rescales likewise).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from agent import gate
+from agent.examine import ExamineRequest, examine
+from agent.executor import Executor, Report
+from agent.gate import sitting
+from agent.merge import ShrinkRequest, shrink
+from agent.review import Paper, Review
+from agent.settings import GateSettings
+from memory.artifacts import Artifacts
+from memory.records import Adapter, Batch, Phase, Probe, ProbeResult, Progress, Verdict
+from memory.store import Store
+
+_SHARES: Final = (1.0, 0.7, 0.5, 0.3)  # of what a batch changed in its parent
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An adapter that might be served, and what it answered."""
+
+    adapter: Adapter
+    results: Sequence[ProbeResult]
+    verdict: Verdict
+
+
+class Examination:
+    """Examines batches. Writes what was answered to the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: Artifacts,
+        executor: Executor,
+        review: Review,
+        settings: GateSettings,
+        base: Path,
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._executor = executor
+        self._review = review
+        self._settings = settings
+        self._base = base
+
+    def hold(self, batch: Batch, report: Report) -> None:
+        """Ask before and after, and save it with the adapter that is to be judged."""
+        paper = self._review.paper(batch)
+        before = self._before(batch, paper.probes, report)
+        first, *smaller = self._candidates(batch, paper, before, report)
+        chosen = smaller[-1] if smaller and smaller[-1].verdict.accepted else first
+        shrunk = None if chosen is first else chosen.adapter
+        self._store.save_examination(batch, before, chosen.results, shrunk)
+
+    def verdict(self, batch: Batch) -> Verdict:
+        """What the gate says of an examination that was held."""
+        assert batch.adapter is not None, "an examined batch has an adapter"
+        before = self._store.results(batch.id, Phase.BEFORE)
+        after = self._store.results(batch.id, Phase.AFTER)
+        verdict = self._judged(batch, self._asked_of(batch, after), before, after)
+        share = self._store.adapter(batch.adapter).figures.get("share", 1.0)
+        return replace(verdict, scale=share)
+
+    def _candidates(
+        self, batch: Batch, paper: Paper, before: Sequence[ProbeResult], report: Report
+    ) -> Iterator[_Candidate]:
+        """The trained adapter, then smaller ones, as long as harm is what stands against them."""
+        assert batch.adapter is not None, "a trained batch has an adapter"
+        whole = self._store.adapter(batch.adapter)
+        for share in _SHARES:
+            adapter = whole if share == 1.0 else self._shrunk(whole, share, report)
+            results = self._answers(adapter.digest, paper.probes, report)
+            verdict = self._judged(batch, paper, before, results)
+            yield _Candidate(adapter, results, verdict)
+            if batch.consolidates or not verdict.harmed:
+                return
+
+    def _shrunk(self, whole: Adapter, share: float, report: Report) -> Adapter:
+        report(Progress("shrink", 0, 1, f"{share:.0%}"))
+        staged, parent = self._artifacts.stage(), self._adapter_path(whole.parent)
+        request = ShrinkRequest(
+            self._artifacts.verify("adapters", whole.digest), parent, share, staged
+        )
+        self._executor.run(shrink, request, report)
+        about = {"batch": whole.batch_id, "parent": whole.parent, "of": whole.digest}
+        digest = self._artifacts.publish("adapters", staged, {**about, "share": share})
+        return replace(whole, digest=digest, figures={**whole.figures, "share": share})
+
+    def _before(self, batch: Batch, probes: Sequence[Probe], report: Report) -> list[ProbeResult]:
+        """What the parent answers. What it answered when it was examined itself it says again."""
+        known: dict[int, ProbeResult] = {}
+        if batch.parent is not None:
+            examined = self._store.adapter(batch.parent).batch_id
+            results = self._store.results(examined, Phase.AFTER)
+            known = {result.probe_id: result for result in results}
+        unasked = [probe for probe in probes if probe.id not in known]
+        asked = self._answers(batch.parent, unasked, report)
+        known |= {result.probe_id: result for result in asked}
+        return [known[probe.id] for probe in probes]
+
+    def _answers(
+        self, adapter: str | None, probes: Sequence[Probe], report: Report
+    ) -> Sequence[ProbeResult]:
+        if not probes:
+            return []
+        request = ExamineRequest(self._base, self._adapter_path(adapter), tuple(probes))
+        return self._executor.run(examine, request, report)
+
+    def _judged(
+        self,
+        batch: Batch,
+        paper: Paper,
+        before: Sequence[ProbeResult],
+        after: Sequence[ProbeResult],
+    ) -> Verdict:
+        new, old, general = (
+            sitting({probe.id for probe in part}, before, after)
+            for part in (paper.new, paper.old, paper.general)
+        )
+        if batch.consolidates:
+            return gate.judge_rebuilt(old, general, self._settings)
+        return gate.judge(new, old, general, self._settings)
+
+    def _asked_of(self, batch: Batch, results: Sequence[ProbeResult]) -> Paper:
+        """The paper of an examination that was held, from its results."""
+        asked = {result.probe_id for result in results}
+        new = tuple(self._store.probes(batch.id))
+        own = {probe.id for probe in new}
+        others = [one for one in self._store.probes() if one.id in asked and one.id not in own]
+        old = tuple(one for one in others if one.chunk_id is not None)
+        return Paper(new, old, tuple(one for one in others if one.chunk_id is None))
+
+    def _adapter_path(self, digest: str | None) -> Path | None:
+        return None if digest is None else self._artifacts.verify("adapters", digest)
