@@ -53,9 +53,10 @@ class Review:
         skipped = self._replaced(batch)
         near = [i for i in self.neighbours(batch) if i in known and i not in skipped]
         near = near[: self._settings.neighbours]
+        most = max(self._settings.due, round(self._settings.due_share * len(known)))
         return [
             *(known[i] for i in near),
-            *due(self._store, self._settings.due, exclude={*near, *skipped}),
+            *due(self._store, most, exclude={*near, *skipped}),
         ]
 
     def _replaced(self, batch: Batch) -> set[int]:

@@ -66,6 +66,7 @@ class GateSettings:
     false_rejects: float = 0.1  # rate at which chance alone may reject on old or general probes
     neighbours: int = 20  # old probes asked because they lie near the new documents
     due: int = 20  # old probes asked because their review is due
+    due_share: float = 0.12  # of all old probes, where that is more
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,24 @@
 
 import math
 from collections.abc import Collection
+from typing import Final
 
 from memory.records import Probe
 from memory.store import Store
+
+_LONGEST: Final = 8  # generations that a probe rests
 
 
 def due(store: Store, k: int, exclude: Collection[int] = ()) -> list[Probe]:
     """Up to k probes about documents whose review is due, most urgent first.
 
-    A probe that was right n times in a row rests for 2**n generations, a wrong one for 1, so that
-    watching many facts costs little. Urgency is the time since it was asked as a multiple of that:
-    never asked comes first, then the longest overdue, of equals the wrong ones. Were wrong ones
-    always first, facts that a small model never learns would fill every review.
+    A probe that was right n times in a row rests for 2**n generations, but for 8 at most, a wrong
+    one for 1, so that watching many facts costs little. Longer rests would cost less and find less:
+    of a thousand documents 94% of what was forgotten with 16, 79% without a limit (CHANGELOG.md).
+
+    Urgency is the time since it was asked as a multiple of that: never asked comes first, then the
+    longest overdue, of equals the wrong ones. Were wrong ones always first, facts that a small
+    model never learns would fill every review.
     """
     head, streaks = store.head().number, store.streaks()
 
@@ -21,7 +27,7 @@ def due(store: Store, k: int, exclude: Collection[int] = ()) -> list[Probe]:
         streak = streaks.get(probe.id)
         if streak is None:
             return math.inf, 0
-        return (head - streak.generation) / 2**streak.right, -streak.right
+        return (head - streak.generation) / min(2**streak.right, _LONGEST), -streak.right
 
     candidates = {
         probe: urgency(probe)
