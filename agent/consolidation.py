@@ -1,4 +1,5 @@
-"""When to rebuild the one adapter from the base: after some batches, once nothing new comes.
+"""When to rebuild the one adapter from the base: after some batches, or when reviews show that much
+has slipped, once nothing new comes.
 
 Each batch disturbs what earlier ones taught, and the directions that an adapter listens to were
 chosen for the first (nullspace.py). Training anew on everything bounds both, and leaves nothing of
@@ -13,7 +14,8 @@ from memory.store import Store
 
 
 def is_due(store: Store, settings: ConsolidateSettings) -> bool:
-    """Whether enough was learned since the last consolidation that was judged, and not just now."""
+    """Whether enough was learned, or has slipped, since the last consolidation that was judged, and
+    nothing was learned just now. Without a new batch it is never done again: no flapping."""
     if not settings.after:
         return False
     waiting = 0
@@ -23,4 +25,6 @@ def is_due(store: Store, settings: ConsolidateSettings) -> bool:
         elif batch.stage is Stage.SERVING:
             waiting += 1
     since = datetime.now(UTC) - datetime.fromisoformat(store.head().created_at)
-    return waiting >= settings.after and since.total_seconds() >= settings.idle_seconds
+    if not waiting or since.total_seconds() < settings.idle_seconds:
+        return False
+    return waiting >= settings.after or store.slipped_share() >= settings.slipped

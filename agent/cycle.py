@@ -88,6 +88,13 @@ class Cycle:
             self._executor.close()  # the child's memory goes back while nothing is to do
         return finished
 
+    def review(self, report: Report) -> int:
+        """Ask what is served the probes that are due; returns how many. Raises StateError."""
+        try:
+            return self._examination.review(report)
+        finally:
+            self._executor.close()
+
     def consolidate(self, report: Report, always: bool = False) -> Batch | None:
         """Rebuild the adapter from the base on all that it should hold, if that is due, or always.
 

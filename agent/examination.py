@@ -69,6 +69,13 @@ class Examination:
         share = self._store.adapter(batch.adapter).figures.get("share", 1.0)
         return replace(verdict, scale=share)
 
+    def review(self, report: Report) -> int:
+        """Ask what is served all that is due; returns how much that was."""
+        probes = self._review.waiting()
+        if probes:
+            self._store.save_review(self._answers(self._store.head().adapter, probes, report))
+        return len(probes)
+
     def _candidates(
         self, batch: Batch, paper: Paper, before: Sequence[ProbeResult], report: Report
     ) -> Iterator[_Candidate]:
@@ -99,8 +106,9 @@ class Examination:
         known: dict[int, ProbeResult] = {}
         if batch.parent is not None:
             examined = self._store.adapter(batch.parent).batch_id
-            results = self._store.results(examined, Phase.AFTER)
-            known = {result.probe_id: result for result in results}
+            for phase in (Phase.AFTER, Phase.REVIEW):
+                results = self._store.results(examined, phase)
+                known |= {result.probe_id: result for result in results}
         unasked = [probe for probe in probes if probe.id not in known]
         asked = self._answers(batch.parent, unasked, report)
         known |= {result.probe_id: result for result in asked}

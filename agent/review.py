@@ -1,7 +1,8 @@
 """Which probes concern a batch: its own, those of the old that it may have harmed, and the general.
 
 Not every probe is asked after every batch: of the old, those that lie near the new documents, where
-interference is likeliest, and those whose review is due (memory/probes.py).
+interference is likeliest, and those whose review is due (memory/probes.py). In idle time whatever
+else is due is asked of what is served.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Final
 from agent.settings import GateSettings
 from memory.index import TextIndex
 from memory.probes import due
-from memory.records import Batch, Probe, StudyItem
+from memory.records import Batch, Phase, Probe, StudyItem
 from memory.store import Store
 from policies.selection import words
 
@@ -46,6 +47,20 @@ class Review:
         if batch.consolidates:
             return Paper((), tuple(probe for probe in live if probe.chunk_id is not None), general)
         return Paper(tuple(self._store.probes(batch.id)), tuple(self._old(batch, live)), general)
+
+    def waiting(self) -> list[Probe]:
+        """What is due of the head, as far as its weights were not asked yet."""
+        adapter = self._store.head().adapter
+        if adapter is None:
+            return []
+        made_by = self._store.adapter(adapter).batch_id
+        results = [
+            result
+            for phase in (Phase.AFTER, Phase.REVIEW)
+            for result in self._store.results(made_by, phase)
+        ]
+        probes = self._store.probes()
+        return due(self._store, len(probes), exclude={result.probe_id for result in results})
 
     def _old(self, batch: Batch, live: Sequence[Probe]) -> list[Probe]:
         """What these documents replace is not asked: that it is forgotten is wanted."""

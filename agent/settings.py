@@ -74,6 +74,7 @@ class ConsolidateSettings:
     """When the one adapter is rebuilt from the base, on everything that it should hold."""
 
     after: int = 8  # batches learned since the last time; 0: never
+    slipped: float = 0.2  # of what was ever known: then sooner, after any batch
     idle_seconds: float = 120.0  # that nothing was learned
     tokens: int = 0  # of study items in all epochs; 0: what four times a batch's time suffices for
 

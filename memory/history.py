@@ -39,6 +39,13 @@ JOIN probe_results AS result ON result.id = (
     WHERE last.probe_id = probes.id AND last.generation <= now.number)
 WHERE NOT retired GROUP BY now.number ORDER BY now.number
 """
+_SLIPPED = """
+SELECT ifnull(sum(correct), 0) AS known, ifnull(sum(NOT correct), 0) AS slipped
+FROM live_probes JOIN latest_results ON latest_results.probe_id = live_probes.id
+WHERE chunk_id IS NOT NULL AND EXISTS (
+    SELECT 1 FROM probe_results AS earlier WHERE earlier.probe_id = live_probes.id
+    AND earlier.correct AND earlier.generation IS NOT NULL)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +82,9 @@ class History(Connection):
         """By generation, from the first that was taught anything. A probe counts from the
         generation that learned its document on."""
         return self._records(Recall, _RECALL)
+
+    def slipped_share(self) -> float:
+        """Of the probes about documents that were ever known, those that are not known now."""
+        [row] = self._rows(_SLIPPED)
+        ever: int = row["known"] + row["slipped"]
+        return row["slipped"] / ever if ever else 0.0

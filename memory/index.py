@@ -58,7 +58,7 @@ class TextIndex:
 
     def nearest(self, texts: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
         """For each text up to k (id, cosine similarity), nearest first."""
-        return self.search(self._embed(texts), k) if texts else []
+        return self.search(self._embed(texts), k) if texts and k else [[] for _ in texts]
 
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """As nearest(), for texts that were embedded already."""

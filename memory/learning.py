@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from memory.connection import Connection, Record, columns
+from memory.connection import Record, columns
+from memory.generations import Generations
 from memory.records import Chunk, Phase, Probe, ProbeResult, StudyItem
 
 _STREAKS = """
 SELECT probe_id, max(generation) AS generation, sum(
-    phase = 'after' AND id > ifnull((
+    phase != 'before' AND id > ifnull((
         SELECT max(id) FROM probe_results AS wrong WHERE wrong.probe_id = probe_results.probe_id
         AND NOT wrong.correct AND wrong.generation IS NOT NULL), 0)
 ) AS right FROM probe_results WHERE generation IS NOT NULL GROUP BY probe_id
@@ -54,7 +55,7 @@ class Rehearsable:
     document_id: int
 
 
-class Learning(Connection):
+class Learning(Generations):
     """Study items and probes belong to the batch that wrote them. None is ever deleted: those of
     a replaced document or of a rejected batch are retired."""
 
@@ -113,6 +114,19 @@ class Learning(Connection):
         """What an examination saw, in the order of asking."""
         tail = "WHERE batch_id = ? AND phase = ? ORDER BY id"
         return self._select(ProbeResult, tail, batch_id, phase)
+
+    def save_review(self, results: Iterable[ProbeResult]) -> None:
+        """What the head answered in idle time, to probes that it was not asked in its examination.
+
+        Raises ValueError if the head is the base, which no batch made.
+        """
+        head = self.head()
+        if head.adapter is None:
+            raise ValueError("nobody taught the base what it could have forgotten")
+        asked = {"phase": Phase.REVIEW, "generation": head.number, "asked_at": self._timestamp()}
+        batch_id = self.adapter(head.adapter).batch_id
+        with self._transaction("save_review"):
+            self._insert_all("probe_results", results, batch_id=batch_id, **asked)
 
     def history(self, probe_id: int) -> list[Asking]:
         """Every time that a probe was asked, oldest first."""

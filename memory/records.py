@@ -119,6 +119,7 @@ class Phase(StrEnum):
 
     BEFORE = "before"  # the head that the batch was trained on
     AFTER = "after"  # the candidate
+    REVIEW = "review"  # the candidate again, when it was served already
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class Work(Protocol):
 
     def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]: ...
 
+    def review(self, on_progress: Callable[[Progress], None]) -> int: ...
+
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None: ...
 
 
@@ -140,7 +142,8 @@ class Learner:
         self._done(work.run_pending(self._on_progress))
 
     def _rest(self, work: Work) -> None:
-        """Nothing is pending: there may be time to consolidate, until something new comes."""
+        """Nothing is pending: time to look at what is served, and to consolidate, until something
+        new comes."""
 
         def on_progress(progress: Progress) -> None:
             self._on_progress(progress)
@@ -150,6 +153,9 @@ class Learner:
                     self.wake()
                     raise GaveWay
 
+        asked = work.review(self._on_progress)
+        if asked:
+            logger().info("reviewed", probes=asked)
         batch = work.consolidate(on_progress)
         self._done([batch] if batch else [])
 

@@ -137,6 +137,9 @@ class Work:
     def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
         return self.cycle.run_pending(on_progress)
 
+    def review(self, on_progress: Callable[[Progress], None]) -> int:
+        return self.cycle.review(on_progress)
+
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None:
         return self.cycle.consolidate(on_progress)
 

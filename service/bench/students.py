@@ -117,6 +117,7 @@ class _Follower:
         self._work.run_pending(_quiet)
 
     def rest(self) -> None:
+        self._work.review(_quiet)
         self._work.consolidate(_quiet)
 
     def answer(self, questions: Sequence[str]) -> Sequence[str]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.consolidation import is_due
 from agent.settings import ConsolidateSettings
-from memory.records import Verdict
+from memory.records import ProbeResult, Verdict
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.stores import NO, YES, adapter_for, add, digest_of, learn
@@ -63,3 +63,17 @@ def test_not_while_documents_come() -> None:
     learn_files(store, "a.md", "b.md")
     assert is_due(store, ConsolidateSettings(after=2, idle_seconds=60.0))
     assert not is_due(store, ConsolidateSettings(after=2, idle_seconds=600.0))
+
+
+def test_sooner_if_much_has_slipped() -> None:
+    late = ConsolidateSettings(after=99, idle_seconds=0.0, slipped=0.2)
+    store = memory_store()
+    learn_files(store, "a.md", "b.md", "c.md")
+    assert not is_due(store, late)
+    store.save_review([ProbeResult(1, False, "no", -3.0)])
+    assert store.slipped_share() == 1 / 6
+    assert not is_due(store, late)
+    store.save_review([ProbeResult(2, False, "no", -3.0)])
+    assert is_due(store, late)
+    consolidate(store, NO)
+    assert not is_due(store, late)  # nothing was learned since

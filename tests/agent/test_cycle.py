@@ -367,6 +367,21 @@ def test_a_consolidation_that_knows_less_is_not_served(store: Store, state: Path
     assert [one.state for one in store.documents()] == [DocumentState.LEARNED]
 
 
+def test_in_idle_time_what_is_due_is_asked_of_what_is_served(store: Store, state: Path) -> None:
+    executor = Scripted()
+    settings = PipelineSettings(gate=GateSettings(neighbours=0, due=0, due_share=0))
+    cycle = cycle_for(store, state, executor, settings)
+    assert cycle.review(quiet) == 0
+    learned(store, cycle, "a.md", "b.md", "c.md")
+    executor.right = lambda probe: probe.question != "asked about 1"
+    executor.examined = set()
+    assert cycle.review(quiet) == 1
+    assert executor.of(ExamineRequest)[-1].adapter.name == store.head().adapter
+    [slipped] = [one for one in store.moments() if one.slipped]
+    assert (slipped.path, slipped.generation, store.slipped_share()) == ("a.md", 3, 1 / 3)
+    assert cycle.review(quiet) == 0
+
+
 def test_nothing_learned_is_nothing_to_consolidate(store: Store, state: Path) -> None:
     assert cycle_for(store, state, Scripted()).consolidate(quiet, always=True) is None
 

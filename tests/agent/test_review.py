@@ -7,7 +7,7 @@ import pytest
 from agent.review import Review
 from agent.settings import GateSettings
 from memory.index import TextIndex
-from memory.records import Probe, StudyItem
+from memory.records import Probe, ProbeResult, StudyItem
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.embedding import DIMENSION, embed
@@ -49,6 +49,21 @@ def test_what_a_batch_replaces_is_not_asked(store: Store, review: Review) -> Non
 def test_a_consolidation_is_asked_everything(store: Store, review: Review) -> None:
     paper = review.paper(store.create_consolidation(store.head().adapter, seed=1))
     assert (paper.new, len(paper.old), len(paper.general)) == ((), 4, 1)
+
+
+def test_what_waits_is_due_and_was_not_asked_of_these_weights(store: Store, review: Review) -> None:
+    assert review.waiting() == []
+    for name in ("x.md", "y.md"):
+        learn(store, add(store, name, f"The text of {name}."))
+    waiting = review.waiting()
+    assert {probe.question[:11] for probe in waiting} == {"probe: a.md", "probe: b.md"}
+    store.save_review([ProbeResult(one.id, True, "", -1.0) for one in waiting[:3]])
+    assert review.waiting() == waiting[3:]
+    store.activate(3, "the same weights again")
+    store.activate(3, "and again")
+    assert not set(waiting[:3]) & set(review.waiting())
+    store.activate(0, "the base")
+    assert review.waiting() == []
 
 
 def test_a_probe_that_a_study_item_gives_away_is_not_unseen(review: Review) -> None:

@@ -13,7 +13,7 @@ from memory.artifacts import Artifacts, Kind
 from memory.durable import StateLock
 from memory.errors import StaleParent
 from memory.index import TextIndex
-from memory.records import Adapter, Batch, DocumentState, Probe, Stage, StudyItem
+from memory.records import Adapter, Batch, DocumentState, Phase, Probe, Stage, StudyItem
 from memory.store import Store
 from tests.helpers.embedding import DIMENSION, embed
 from tests.helpers.stores import NO, YES, answers, digest_of, stamp_of
@@ -40,6 +40,9 @@ def live(state: Path, failpoint: str = "") -> None:
                 _take_in(store, path, text)
             _drain(store, artifacts)
         store.mark_missing(["b.md"])
+        if not store.results(3, Phase.REVIEW):
+            general = [probe for probe in store.probes() if probe.chunk_id is None]
+            store.save_review(answers(general, True))
         index = TextIndex(state, "probes", embed, DIMENSION)
         index.refresh({probe.id: probe.question for probe in store.probes()})
         artifacts.collect(store.needed())

@@ -95,3 +95,8 @@ def test_items_by_id_keeps_the_order(store: Store) -> None:
     learn(store, add(store, "a.md"))
     assert [item.id for item in store.items_by_id([2, 1])] == [2, 1]
     assert [one.item_id for one in store.rehearsable()] == [1, 2]
+
+
+def test_the_base_is_not_reviewed() -> None:
+    with pytest.raises(ValueError, match="base"):
+        memory_store().save_review([])

@@ -31,6 +31,7 @@ class FakeWork:
 
     def __init__(self) -> None:
         self.rounds = 0
+        self.reviews = 0
         self.report = Report()
         self.cycle: Callable[[Callable[[Progress], None]], Sequence[Batch]] = lambda show: ()
         self.idle: Callable[[Callable[[Progress], None]], Batch | None] = lambda show: None
@@ -46,6 +47,10 @@ class FakeWork:
         except BaseException:
             self.done.release()
             raise
+
+    def review(self, on_progress: Callable[[Progress], None]) -> int:
+        self.reviews += 1
+        return 2
 
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None:
         try:
@@ -202,7 +207,7 @@ def test_it_consolidates_when_nothing_is_pending() -> None:
     scene.learner.start()
     scene.round()
     scene.stop()
-    assert scene.slot.head == scene.store.generation(1)
+    assert scene.slot.head == scene.store.generation(1) and scene.work.reviews == 1
     assert 'learnd_cycles_total{outcome="serving"} 1.0' in scene.metrics.page().decode()
 
 
