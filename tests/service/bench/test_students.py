@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.executor import InlineExecutor, Report
-from agent.merge import MergeRequest
+from agent.merge import CombineRequest, MergeRequest
 from agent.passages import Passage, Question
 from agent.train import TrainRequest
 from agent.trial import RespondRequest
@@ -75,6 +75,18 @@ def test_a_chain_merges_each_adapter_into_what_the_last_left(bench: Bench, metho
         assert bench.executor.of(RespondRequest)[-1].base == merged[1]
         assert (first.general, first.rehearsed, first.held_out) == ((), (), ())
     assert not merged[1].exists()
+
+
+def test_adapters_that_were_trained_alone_are_made_into_one(bench: Bench) -> None:
+    assert isinstance(bench.executor, Noted)
+    with students.student(bench, "svd") as one:
+        for group in bench.groups:
+            one.learn(group)
+            assert len(one.answer(["How many?", "Which?"])) == 2
+    trained = bench.executor.of(TrainRequest)
+    assert all(request.base == bench.base and request.parent is None for request in trained)
+    mixes = [request.adapters for request in bench.executor.of(CombineRequest)]
+    assert mixes == [(trained[0].output,), (trained[0].output, trained[1].output)]
 
 
 def test_seal_writes_with_what_it_has_become_and_we_with_the_base(bench: Bench) -> None:
