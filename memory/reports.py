@@ -20,7 +20,9 @@ WHERE state != 'retired' GROUP BY documents.id ORDER BY documents.path, version
 """
 _PROBE_ROWS = """
 SELECT probe.id, path, kind, question, probe.answer AS expected, latest.answer AS said,
-    first.correct AS before, latest.correct AS correct, latest.logprob, latest.generation
+    first.correct AS before, latest.correct AS correct, latest.logprob, latest.generation,
+    (SELECT max(generation) FROM probe_results AS right WHERE right.probe_id = probe.id
+        AND right.correct) AS known_in
 FROM live_probes AS probe
 LEFT JOIN chunks ON chunks.id = chunk_id
 LEFT JOIN documents ON documents.id = document_id
@@ -72,6 +74,7 @@ class ProbeRow:
     correct: bool | None
     logprob: float | None  # nats per token
     generation: int | None  # the one that said it
+    known_in: int | None  # the last generation that was right; before `generation`: it slipped
 
 
 class Reports(Connection):

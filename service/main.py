@@ -197,7 +197,10 @@ def generations(
     with wiring.read_state(_config(config, state=state)) as opened:
         rows = opened.store.generations()
     columns = ("number", "note", "batch_id", "created_at")
-    shown = render.as_rows(rows, *columns)
+    shown = [
+        {**row, "served": "now" if row["number"] == rows[-1].number else ""}
+        for row in render.as_rows(rows, *columns)
+    ]
     render.to_json(rows) if as_json else render.table("generations", shown)
 
 

@@ -30,6 +30,7 @@ def test_rows_and_counts() -> None:
     assert (general.path, general.correct, general.said) == (None, None, None)
     assert (known.path, known.before, known.correct, known.generation) == ("b.md", False, True, 1)
     assert (unknown.path, unknown.before, unknown.correct) == ("c.md", False, False)
+    assert (general.known_in, known.known_in, unknown.known_in) == (None, 1, None)
 
     assert store.counts() == {
         "pending": 1, "batched": 0, "learned": 2, "quarantined": 1, "retired": 1, "forgotten": 0,

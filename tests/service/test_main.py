@@ -135,6 +135,7 @@ def test_probes_and_generations(filled: Path) -> None:
     assert shown("probes", "--state", filled) == []
     assert "probes: none" in invoke("probes", "--state", filled).stdout
     assert [row["number"] for row in shown("generations", "--state", filled)] == [0]
+    assert "now" in invoke("generations", "--state", filled).stdout
 
 
 def test_history(filled: Path, tmp_path: Path) -> None:
