@@ -6,11 +6,20 @@ Everything heavy is imported in the command that needs it, so that help comes at
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from memory.errors import BadInput, LearndError, StateLocked
+from service.bench.commands import bench
+from service.options import (
+    ConfigOption,
+    JsonOption,
+    ModelOption,
+    StateOption,
+    check_writable,
+    configured,
+)
 
 if TYPE_CHECKING:
     from service.config import Config
@@ -23,19 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bench = typer.Typer(help="Measure learnd beside its rivals.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 Docs = Annotated[Path | None, typer.Argument(help="The folder; else `docs` of the configuration.")]
-StateOption = Annotated[Path | None, typer.Option("--state", help="State directory.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ModelOption = Annotated[
-    str | None, typer.Option(help="Built-in name, directory, .gguf file or Hugging Face id.")
-]
 NOTHING_LEARNED = 5
-ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
-RETAINERS = "sequential,seal,learnd"  # of `bench retain`
 
 
 def main() -> NoReturn:
@@ -68,7 +68,7 @@ def run(
     """Watch the folder, learn it, and answer over HTTP until SIGTERM."""
     from service import daemon, logs, render
 
-    settings = _config(
+    settings = configured(
         config, docs=docs, state=state, model=model, server_host=host, server_port=port,
         engine_kind=engine,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def learn(
     """Learn everything that is new in the folder, then exit."""
     from service import lesson, render
 
-    settings = _config(config, docs=docs, state=state, model=model)
+    settings = configured(config, docs=docs, state=state, model=model)
     with render.progress_bars() as show:
         learned = lesson.learn(settings, _folder(settings), show)
     render.to_json(learned) if as_json else render.lesson(learned)
@@ -115,7 +115,7 @@ def ask(
     """Ask the running daemon; the state directory, if none runs or --state is given."""
     from service import client, render
 
-    settings = _config(config, state=state)
+    settings = configured(config, state=state)
     models = [model, "base"] if base else [model]
     try:
         if state is not None:
@@ -134,7 +134,7 @@ def status(
     """What is pending, learned and served."""
     from service import render, report
 
-    found = report.status(_config(config, state=state))
+    found = report.status(configured(config, state=state))
     render.to_json(found) if as_json else render.facts("learnd", found)
 
 
@@ -145,7 +145,7 @@ def docs(
     """Every document: its state, where it was learned, how its probes stand."""
     from service import documents, render, wiring
 
-    with wiring.read_state(_config(config, state=state)) as opened:
+    with wiring.read_state(configured(config, state=state)) as opened:
         rows = documents.rows(opened.store)
     columns = ("path", "version", "state", "learned_in", "coverage", "probes_right", "probes")
     shown = [{name: row[name] for name in (*columns, "reason")} for row in rows]
@@ -159,7 +159,7 @@ def probes(
     """Every probe question and what was answered last."""
     from service import render, wiring
 
-    with wiring.read_state(_config(config, state=state)) as opened:
+    with wiring.read_state(configured(config, state=state)) as opened:
         rows = opened.store.probe_rows()
     columns = ("path", "kind", "question", "expected", "said", "before", "correct")
     render.to_json(rows) if as_json else render.table("probes", render.as_rows(rows, *columns))
@@ -175,8 +175,8 @@ def history(
     """Per document: what was learned when, what slipped, what repaired it."""
     from service import history, render, wiring
 
-    _check_writable(png)
-    with wiring.read_state(_config(config, state=state)) as opened:
+    check_writable(png)
+    with wiring.read_state(configured(config, state=state)) as opened:
         rows, recall = history.rows(opened.store), opened.store.recall()
     if png is not None:
         history.draw(recall, png)
@@ -194,7 +194,7 @@ def generations(
     """What was served, newest last."""
     from service import render, wiring
 
-    with wiring.read_state(_config(config, state=state)) as opened:
+    with wiring.read_state(configured(config, state=state)) as opened:
         rows = opened.store.generations()
     columns = ("number", "note", "batch_id", "created_at")
     shown = [
@@ -214,7 +214,7 @@ def activate(
     """Serve the weights of an earlier generation again."""
     from service import admin
 
-    _tell_head(admin.activate(_config(config, state=state), generation, state is None), as_json)
+    _tell_head(admin.activate(configured(config, state=state), generation, state is None), as_json)
 
 
 @app.command()
@@ -224,7 +224,7 @@ def rollback(
     """Go back to what was served before the present weights."""
     from service import admin
 
-    _tell_head(admin.rollback(_config(config, state=state), state is None), as_json)
+    _tell_head(admin.rollback(configured(config, state=state), state is None), as_json)
 
 
 @app.command()
@@ -235,7 +235,7 @@ def consolidate(
     from service import lesson, render
 
     with render.progress_bars() as show:
-        rebuilt = lesson.consolidate(_config(config, state=state), show)
+        rebuilt = lesson.consolidate(configured(config, state=state), show)
     if rebuilt is None:
         raise BadInput("nothing was learned yet: `learnd learn DOCS` comes first")
     render.to_json(rebuilt) if as_json else render.table("consolidation", [render.batch(rebuilt)])
@@ -266,86 +266,11 @@ def practice(
     """Teach a model the skill to study; writes a study adapter."""
     from service import lesson, render
 
-    settings = _config(config, model=model)
+    settings = configured(config, model=model)
     with render.progress_bars() as show:
         lessons = (writers, readers, seed)
         figures = lesson.practise(settings, tuple(data), output, lessons, rounds, start, show)
     render.to_json(figures) if as_json else render.facts("study adapter", dict(figures))
-
-
-@bench.command()
-def absorb(
-    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
-    n: Annotated[int, typer.Option("--n", min=1, help="Passages.")] = 40,
-    seed: Annotated[int, typer.Option(help="Which passages and questions, and all chance.")] = 0,
-    methods: Annotated[str, typer.Option(help="What to compare.")] = ABSORBERS,
-    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
-    together: Annotated[int, typer.Option(min=1, help="Passages learned together.")] = 8,
-    general: Annotated[
-        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
-    ] = None,
-    model: ModelOption = None,
-    config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
-) -> None:
-    """Does it learn passages? Beside training on the text, SEAL, retrieval and the passage."""
-    from service import render
-    from service.bench import absorb, outcome
-
-    settings = _config(config, model=model)
-    _check_writable(json_file)
-    options = absorb.Options(data, _names(methods), n, questions, seed, together, general)
-    with render.progress_bars() as show:
-        for found in absorb.run(settings, options, show):
-            if json_file is not None:
-                outcome.save(found, json_file)  # a long run that breaks off keeps its rows
-    outcome.show(found)
-
-
-@bench.command()
-def retain(
-    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
-    n: Annotated[int, typer.Option("--n", min=1, help="Passages of a sequence.")] = 8,
-    together: Annotated[int, typer.Option(min=1, help="Passages of a batch.")] = 1,
-    sequences: Annotated[int, typer.Option(min=1, help="Sequences, each its own passages.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the first sequence.")] = 0,
-    methods: Annotated[
-        str, typer.Option(help="What to compare; also linear, svd, cat, ties ...")
-    ] = RETAINERS,
-    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
-    general: Annotated[
-        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
-    ] = None,
-    first: Annotated[
-        Path | None, typer.Option(help="Passages for a batch before all others.")
-    ] = None,
-    model: ModelOption = None,
-    config: ConfigOption = None,
-    png: Annotated[Path | None, typer.Option(help="Draw the matrices to this file.")] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
-) -> None:
-    """Does it keep what it learned? Beside SEAL and plain training, batch after batch."""
-    from service import render
-    from service.bench import matrix, outcome, retain
-
-    settings = _config(config, model=model)
-    _check_writable(json_file)
-    _check_writable(png)
-    chosen = _names(methods)
-    options = retain.Options(data, chosen, n, together, sequences, questions, seed, general, first)
-    with render.progress_bars() as show:
-        for found in retain.run(settings, options, show):
-            if json_file is not None:
-                outcome.save(found, json_file)
-    outcome.show(found)
-    for name, known in retain.matrices(found).items():
-        matrix.show(name, known)
-    if png is not None:
-        matrix.draw(retain.matrices(found), png)
 
 
 @app.command()
@@ -355,7 +280,7 @@ def check(
     """Test every invariant of the state directory and hash its files."""
     from service import render, wiring
 
-    with wiring.read_state(_config(config, state=state)) as opened:
+    with wiring.read_state(configured(config, state=state)) as opened:
         faults = opened.store.check(opened.artifacts)
     if as_json:
         render.to_json({"ok": not faults, "faults": faults})
@@ -371,31 +296,9 @@ def doctor(
     """Look at the machine, the model, the disk, the permissions and the configuration."""
     from service import render, report
 
-    found = report.doctor(_config(config, state=state))
+    found = report.doctor(configured(config, state=state))
     render.to_json(found) if as_json else render.table("doctor", render.as_rows(found))
     raise typer.Exit(0 if all(finding.ok for finding in found) else 1)
-
-
-def _config(file: Path | None, **options: Any) -> "Config":
-    """The configuration with the options that were given; server_port stands for server.port."""
-    from service import config
-
-    overrides: dict[str, Any] = {}
-    for name, value in options.items():
-        section, _, key = name.rpartition("_")
-        if value is not None:
-            (overrides.setdefault(section, {}) if section else overrides)[key] = value
-    return config.load(file, overrides)
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in listed.split(","))
-
-
-def _check_writable(file: Path | None) -> None:
-    """Before the work, not after it."""
-    if file is not None and not file.parent.is_dir():
-        raise BadInput(f"{file.parent} is no directory to write the figures to")
 
 
 def _folder(config: "Config") -> Path:

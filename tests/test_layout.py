@@ -23,6 +23,8 @@ TESTED_WITH = {  # modules whose test bears the name of what uses them
     "base.py": "test_registry.py",  # policies/base.py and service/engines/base.py
     "admin.py": "test_http.py",
     "report.py": "test_main.py",
+    "options.py": "test_main.py",
+    "commands.py": "test_absorb.py",
 }
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from memory.errors import BadInput, DiskFull, LearndError, StateLocked
 from memory.records import FileStamp, Stage
 from memory.store import Store
-from service import client, lesson, main, wiring
+from service import client, lesson, main, options, wiring
 from service.client import Reply
 from service.http import create_app
 from service.lesson import BatchReport, Lesson
@@ -245,7 +245,7 @@ def test_learn_needs_a_folder() -> None:
 
 
 def test_options_become_configuration(tmp_path: Path) -> None:
-    config = main._config(None, docs=tmp_path, server_port=7, server_host=None, model="x")
+    config = options.configured(None, docs=tmp_path, server_port=7, server_host=None, model="x")
     assert (config.docs, config.server.port, config.model) == (tmp_path, 7, "x")
 
 

@@ -12,7 +12,7 @@ from agent.executor import InlineExecutor
 from memory.errors import BadInput
 from memory.records import Progress
 from service import main
-from service.bench import absorb, rivals
+from service.bench import absorb, commands, rivals
 from service.bench.absorb import Options
 from service.config import Config, load
 from tests.helpers.embedding import embed
@@ -106,7 +106,7 @@ def bench(*arguments: object) -> Result:
 
 
 def test_the_default_is_every_method() -> None:
-    assert tuple(main.ABSORBERS.split(",")) == rivals.METHODS
+    assert tuple(commands.ABSORBERS.split(",")) == rivals.METHODS
 
 
 def test_an_unknown_method_lists_the_known_ones() -> None:

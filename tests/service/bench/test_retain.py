@@ -14,7 +14,7 @@ from agent.passages import Passage
 from memory.errors import BadInput
 from memory.records import Progress
 from service import main
-from service.bench import retain, students
+from service.bench import commands, retain, students
 from service.bench.retain import Options
 from service.bench.rivals import Bench
 from service.config import Config, load
@@ -139,7 +139,7 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
 
 
 def test_the_default_is_every_method() -> None:
-    assert tuple(main.RETAINERS.split(",")) == students.METHODS
+    assert tuple(commands.RETAINERS.split(",")) == students.METHODS
 
 
 def test_from_the_command_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,91 @@
+"""`learnd bench NAME`: one command a benchmark. Everything heavy is imported where it is needed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.options import ConfigOption, ModelOption, check_writable, configured
+
+ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
+RETAINERS = "sequential,seal,learnd"  # of `bench retain`
+bench = typer.Typer(help="Measure learnd beside its rivals.", no_args_is_help=True)
+
+
+@bench.command()
+def absorb(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages.")] = 40,
+    seed: Annotated[int, typer.Option(help="Which passages and questions, and all chance.")] = 0,
+    methods: Annotated[str, typer.Option(help="What to compare.")] = ABSORBERS,
+    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    together: Annotated[int, typer.Option(min=1, help="Passages learned together.")] = 8,
+    general: Annotated[
+        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Does it learn passages? Beside training on the text, SEAL, retrieval and the passage."""
+    from service import render
+    from service.bench import absorb, outcome
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    options = absorb.Options(data, _names(methods), n, questions, seed, together, general)
+    with render.progress_bars() as show:
+        for found in absorb.run(settings, options, show):
+            if json_file is not None:
+                outcome.save(found, json_file)  # a long run that breaks off keeps its rows
+    outcome.show(found)
+
+
+@bench.command()
+def retain(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages of a sequence.")] = 8,
+    together: Annotated[int, typer.Option(min=1, help="Passages of a batch.")] = 1,
+    sequences: Annotated[int, typer.Option(min=1, help="Sequences, each its own passages.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the first sequence.")] = 0,
+    methods: Annotated[
+        str, typer.Option(help="What to compare; also linear, svd, cat, ties ...")
+    ] = RETAINERS,
+    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    general: Annotated[
+        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
+    ] = None,
+    first: Annotated[
+        Path | None, typer.Option(help="Passages for a batch before all others.")
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    png: Annotated[Path | None, typer.Option(help="Draw the matrices to this file.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Does it keep what it learned? Beside SEAL and plain training, batch after batch."""
+    from service import render
+    from service.bench import matrix, outcome, retain
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    check_writable(png)
+    chosen = _names(methods)
+    options = retain.Options(data, chosen, n, together, sequences, questions, seed, general, first)
+    with render.progress_bars() as show:
+        for found in retain.run(settings, options, show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+    for name, known in retain.matrices(found).items():
+        matrix.show(name, known)
+    if png is not None:
+        matrix.draw(retain.matrices(found), png)
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(","))
