@@ -36,6 +36,7 @@ from memory.records import (
 )
 from memory.store import Store
 
+_CHECKPOINT = "training.safetensors"  # in the state directory: a training that was cut off
 _KEPT_MODELS = 3  # merged models kept for a quick rollback
 
 
@@ -193,6 +194,7 @@ class Cycle:
             seed=_seed(batch),
             general=given.general,
             kept=self._study_adapter and self._study_adapter / KEPT,
+            checkpoint=self._artifacts.root / _CHECKPOINT,
         )
         trained = self._executor.run(train, request, report)
         about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}

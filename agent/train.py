@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
 from agent import models
+from agent.checkpoint import Checkpoint, Point
 from agent.course import course
 from agent.executor import Report
 from agent.lanes import LANES, lanes
@@ -48,6 +50,7 @@ class TrainRequest:
     rehearsed: tuple[StudyItem, ...] = ()  # of earlier batches, each in one epoch
     general: tuple[str, ...] = ()  # questions that the base answers, to stay what it was
     kept: Path | None = None  # a file with its answers, see rehearsal.py
+    checkpoint: Path | None = None  # a file to go on from if this is cut off, see checkpoint.py
     saved_as: torch.dtype = torch.float32
 
 
@@ -79,9 +82,17 @@ def train(request: TrainRequest, report: Report) -> Trained:
     with trunk.cut_off(), shortlist.head():
         if request.parent is None and general:
             aim(network, new, general)
-        figures = _fit(network, plan, held_out, settings, request.seed, report)
+        checkpoint = Checkpoint(request.checkpoint, _fingerprint(request))
+        figures = _fit(network, plan, held_out, settings, request.seed, checkpoint, report)
     models.save_adapter(network, request.base.name, request.output, request.saved_as)
+    checkpoint.drop()
     return Trained(figures)
+
+
+def _fingerprint(request: TrainRequest) -> str:
+    """Of all that decides what is trained."""
+    nowhere = replace(request, output=Path(), checkpoint=None)
+    return sha256(repr(nowhere).encode()).hexdigest()
 
 
 def adapted(model: LanguageModel, parent: Path | None, settings: TrainSettings) -> PeftModel:
@@ -152,6 +163,7 @@ def _fit(
     held_out: Sequence[Example],
     settings: TrainSettings,
     seed: int,
+    checkpoint: Checkpoint,
     report: Report,
 ) -> dict[str, float]:
     """The whole course, unless every held-out probe is mastered before.
@@ -159,14 +171,17 @@ def _fit(
     Not until they stop improving: while the learning rate is high a dozen probes rise and fall by
     chance, and what was stopped then lost a third of its recall (CHANGELOG.md).
     """
-    started, chance = time.monotonic(), random.Random(seed)
+    started, loss = time.monotonic(), 0.0
     optimiser = _Optimiser(network, settings, course)
-    for epoch, examples in enumerate(course, 1):
-        loss = _epoch(network, optimiser, examples, settings, chance, report)
-        trained = course[:epoch]
+    done = optimiser.go_on(checkpoint.last())
+    quality, mastered = _quality(network, held_out if done else ())
+    while done < len(course) and not mastered:
+        chance = random.Random(f"{seed} {done}")
+        loss = _epoch(network, optimiser, course[done], settings, chance, report)
+        done += 1
+        checkpoint.keep(optimiser.point(done))
         quality, mastered = _quality(network, held_out)
-        if mastered:
-            break
+    trained = course[:done]
     return {
         "epochs": len(trained),
         "steps": optimiser.steps,
@@ -205,6 +220,32 @@ class _Optimiser:
         self._schedule.step()
         self._adamw.zero_grad()
         self.steps += 1
+
+    def point(self, epochs: int) -> Point:
+        """All that must be known to go on from here."""
+        tensors = {f"{n} value": weight.detach() for n, weight in enumerate(self.weights)}
+        for number, weight in enumerate(self.weights):
+            for name, tensor in self._adamw.state[weight].items():
+                tensors[f"{number} {name}"] = tensor
+        return Point(epochs, self.steps, tensors)
+
+    def go_on(self, point: Point | None) -> int:
+        """Go back to a point; returns how many epochs lie behind it."""
+        if point is None:
+            return 0
+        for name, tensor in point.tensors.items():
+            number, _, kind = name.partition(" ")
+            weight = self.weights[int(number)]
+            if kind == "value":
+                weight.data.copy_(tensor)
+            else:
+                self._adamw.state[weight][kind] = tensor.to(weight.device)
+        self.steps = point.steps
+        self._schedule.load_state_dict(
+            {**self._schedule.state_dict(), "last_epoch": point.steps - 1, "_step_count": 2}
+        )
+        self._schedule.step()
+        return point.epochs
 
 
 def _epoch(

@@ -115,6 +115,58 @@ def test_it_does_not_stop_before(tiny_path: Path, tmp_path: Path) -> None:
     assert trained.figures["epochs"] == SETTINGS.epochs
 
 
+class CutOff(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_training_that_was_cut_off_goes_on_as_if_nothing_had_been(
+    tiny_path: Path, tmp_path: Path, epochs: int
+) -> None:
+    settings = replace(SETTINGS, epochs=4, batch_tokens=8)
+    whole = request_for(tiny_path, tmp_path / "whole", settings=settings, general=("Who?",))
+    figures = train(whole, quiet).figures
+    steps = int(figures["steps"])
+    file = tmp_path / "training.safetensors"
+    cut = replace(whole, output=tmp_path / "cut", checkpoint=file)
+    seen: list[int] = []
+
+    def report(progress: Progress) -> None:
+        seen.append(progress.done)
+        if progress.done > epochs * steps / 4:
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        train(cut, report)
+    (tmp_path / "cut").mkdir()
+    again: list[int] = []
+    found = train(cut, lambda progress: again.append(progress.done)).figures
+    assert min(again[1:]) > epochs * steps / 4  # the first says that it is loading
+    assert {**found, "seconds": 0} == {**figures, "seconds": 0}
+    one, two = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not file.exists()
+
+
+def test_what_another_training_left_is_overlooked(tiny_path: Path, tmp_path: Path) -> None:
+    short = replace(SETTINGS, epochs=2)
+    file = tmp_path / "training.safetensors"
+    request = request_for(tiny_path, tmp_path / "one", settings=short, checkpoint=file)
+
+    def report(progress: Progress) -> None:
+        if file.exists():
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        train(request, report)
+    assert file.exists()
+    train(replace(request, output=tmp_path / "one", seed=2), quiet)
+    fresh = request_for(tiny_path, tmp_path / "two", settings=short, seed=2)
+    train(fresh, quiet)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 def test_divergence_publishes_nothing(tiny_path: Path, tmp_path: Path) -> None:
     wild = replace(SETTINGS, learning_rate=float("inf"))
     with pytest.raises(TrainingDiverged):
