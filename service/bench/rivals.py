@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,6 +42,7 @@ SEAL_TRAINING: Final = TrainSettings(
     warmup=0.0,
 )
 _SEAL_TOKENS = 256
+PLAIN_TRAINING: Final = replace(SEAL_TRAINING, epochs=8, batch_tokens=128)
 SENTENCE_TOKENS: Final = 64  # of a closed-book answer
 _SHORT_TOKENS = 24
 _RETRIEVED: Final = {"rag1": 1, "rag3": 3}

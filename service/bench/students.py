@@ -1,6 +1,7 @@
 """The rivals of `learnd bench retain`: each learns batch after batch, and answers in between.
 
-sequential  our study sets, plain LoRA: a new adapter for each batch, merged into what the last left
+sequential  our study sets, plain LoRA (SEAL's rank and rate, our batches): a new adapter for each
+            batch, merged into what the last left
 seal        the same chain with SEAL's self-edits and recipe (Zweiger et al. 2025, section 4)
 linear ...  our study sets and training, an adapter for each batch from the base, and all of them
             made into one in one of peft's ways, instead of one adapter that goes on
@@ -89,10 +90,14 @@ class _Chain:
         self._model, self._learned = model, self._learned + 1
 
     def _lesson(self, group: Sequence[Passage]) -> rivals.Lesson:
-        """SEAL's writer is what it has become; ours is the practised base for ever."""
+        """SEAL's writer is what it has become; ours is the practised base for ever.
+
+        Our own rate is for B alone: with A trained, too, and no rehearsal, it ruins the model.
+        """
         if self._method == "seal":
             return rivals.lesson(replace(self._bench, base=self._model), "seal", group)
-        return rivals.lesson(self._bench, "learnd", group)
+        lesson = rivals.lesson(self._bench, "learnd", group)
+        return replace(lesson, settings=rivals.PLAIN_TRAINING)
 
     def rest(self) -> None:
         pass
