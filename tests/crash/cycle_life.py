@@ -1,10 +1,11 @@
-"""Take two files in and learn them, with scripted heavy work: what can be killed and run again."""
+"""Take two files in, learn and consolidate them, with scripted heavy work: what can be killed and
+run again."""
 
 import os
 from pathlib import Path
 
 from agent.cycle import Cycle
-from agent.settings import PipelineSettings
+from agent.settings import ConsolidateSettings, PipelineSettings
 from memory.artifacts import Artifacts
 from memory.index import TextIndex
 from memory.records import Progress
@@ -19,7 +20,7 @@ def quiet(progress: Progress) -> None:
 
 
 def live(state: Path, failpoint: str = "") -> None:
-    """Take two files in and learn them, as the daemon does after a start."""
+    """Take two files in, learn them, and consolidate, as the daemon does after a start."""
     if failpoint:
         os.environ["LEARND_FAILPOINT"] = failpoint
     with Store.open(state / "learnd.db") as store:
@@ -27,11 +28,13 @@ def live(state: Path, failpoint: str = "") -> None:
         artifacts.empty_staging()
         for name in ("a.md", "b.md"):
             store.add_document(name, stamp_of(name), digest_of(name), name, f"text of {name}")
-        Cycle(
+        cycle = Cycle(
             store=store,
             artifacts=artifacts,
             index=TextIndex(state, "probes", embed, DIMENSION),
             executor=Scripted(),
-            settings=PipelineSettings(),
+            settings=PipelineSettings(consolidate=ConsolidateSettings(after=1, idle_seconds=0)),
             base=Path("base"),
-        ).run_pending(quiet)
+        )
+        cycle.run_pending(quiet)
+        cycle.consolidate(quiet)

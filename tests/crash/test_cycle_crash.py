@@ -20,7 +20,8 @@ def assert_learned_once(state: Path) -> None:
     with Store.open(state / "learnd.db") as store:
         assert store.check(Artifacts(state)) == []
         assert [one.state for one in store.documents()] == [DocumentState.LEARNED] * 2
-        assert [one.number for one in store.generations()] == [0, 1]
+        assert [one.number for one in store.generations()] == [0, 1, 2]
+        assert [one.consolidates for one in store.batches()] == [False, True]
 
 
 def test_there_is_a_failpoint_for_every_stage_that_works() -> None:
@@ -31,6 +32,13 @@ def test_there_is_a_failpoint_for_every_stage_that_works() -> None:
 def test_a_killed_daemon_goes_on_where_it_was(state: Path, point: str) -> None:
     assert exit_code(live, state, point) == -SIGKILL
     assert exit_code(live, state, point) == -SIGKILL  # and again at the same place
+    assert exit_code(live, state) == 0
+    assert_learned_once(state)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_consolidation_that_was_killed_goes_on_where_it_was(state: Path, point: str) -> None:
+    assert exit_code(live, state, f"{point}:2") == -SIGKILL
     assert exit_code(live, state) == 0
     assert_learned_once(state)
 
