@@ -40,10 +40,10 @@ class TrainSettings:
     alpha: int = 96
     frozen_share: float = 0.6  # of the layers, from below, that get no adapter; half as dear
     learning_rate: float = 4.6e-3  # of B; A stays where it is aimed, see nullspace.py
-    onward_rate: float = 0.35  # of the learning rate, when training goes on from a parent adapter
+    onward_rate: float = 0.7  # of the learning rate, when training goes on from a parent adapter
     epochs: int = 8  # at most; fewer where the budget ends or all is mastered
     epochs_least: float = 1.5  # however much there is to learn; half an epoch is half of the items
-    onward_epochs: int = 2  # instead, when training goes on: what the parent learned is at stake
+    onward_epochs: int = 3  # instead, when training goes on: what the parent learned is at stake
     tokens: int = 0  # of new items in all epochs, about; 0: what four minutes suffice for
     batch_tokens: int = 128  # tokens in one step
     lead_weight: float = 6.0  # of an answer's first three tokens: they decide which it will be
