@@ -44,9 +44,10 @@ class Matrix:
 
 
 def mean(matrices: Sequence[Matrix]) -> Matrix:
-    """Of several sequences of equal length, cell by cell."""
+    """Of several sequences, cell by cell; the last of them may still be under way."""
     base = tuple(map(fmean, zip(*(one.base for one in matrices), strict=True)))
-    moments = zip(*(one.rows for one in matrices), strict=True)
+    longest = max(len(one.rows) for one in matrices)
+    moments = ([one.rows[k] for one in matrices if k < len(one.rows)] for k in range(longest))
     rows = tuple(tuple(map(fmean, zip(*moment, strict=True))) for moment in moments)
     return Matrix(base, rows)
 

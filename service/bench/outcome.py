@@ -37,12 +37,21 @@ def machine() -> dict[str, Any]:
 
 
 def show(outcome: Outcome) -> None:
-    """Print the rows and the ratios as tables. What is a list or a mapping is for programs."""
-    rows = [
-        {name: _cell(value) for name, value in row.items() if not isinstance(value, list | dict)}
-        for row in outcome.rows
+    """Print a column for each method, so that ten figures fit a terminal, and the ratios.
+
+    What is a list or a mapping is for programs.
+    """
+    first = outcome.rows[0] if outcome.rows else {}
+    figures = [name for name, value in first.items() if not isinstance(value, list | dict)]
+    lines = [
+        {
+            "": name.replace("_", " "),
+            **{str(row["method"]): _cell(row[name]) for row in outcome.rows},
+        }
+        for name in figures
+        if name != "method"
     ]
-    render.table(outcome.bench, rows)
+    render.table(outcome.bench, lines)
     render.facts("ratios", outcome.ratios)
 
 

@@ -11,7 +11,7 @@ FILE` a batch of other passages comes before, to see what all later ones leave o
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -54,10 +54,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """One student's way through one sequence."""
+    """One student's way through one sequence, or the part of it that is done."""
 
     matrix: Matrix
-    general: tuple[float, float] | None  # before and after
+    general: tuple[float, float] | None  # before and after; None: not asked, or not yet
     seconds: tuple[float, ...]  # of learning each batch
     idle: tuple[float, ...]  # of what was done afterwards, before the next batch came
     refused: int
@@ -76,7 +76,7 @@ def retain(
 ) -> Iterator[Outcome]:
     """What is left of each batch, by each method; a row a method, in the order given.
 
-    The outcome grows with every sequence. Raises BadInput for unusable data.
+    The outcome grows with every batch. Raises BadInput for unusable data.
     """
     benches = [_bench(config, options, executor, embed, one) for one in range(options.sequences)]
     steps = sum(len(bench.groups) for bench in benches)
@@ -85,10 +85,12 @@ def retain(
     for bench in benches:
         for method in options.methods:
             tick = _ticking(show, method, done, steps * len(options.methods))
-            courses.setdefault(method, []).append(_course(bench, method, tick))
+            earlier = courses.get(method, [])
+            for course in _course(bench, method, tick):
+                courses[method] = [*earlier, course]
+                rows = tuple(_row(*one) for one in courses.items())
+                yield Outcome("retain", settings, machine(), rows, ratios(rows))
             done += len(bench.groups)
-            rows = tuple(_row(*course) for course in courses.items())
-            yield Outcome("retain", settings, machine(), rows, ratios(rows))
 
 
 def matrices(outcome: Outcome) -> dict[str, Matrix]:
@@ -126,21 +128,25 @@ def _ticking(show: Show, method: str, before: int, total: int) -> rivals.Tick:
     return lambda done: show(Progress("bench", before + done, total, method))
 
 
-def _course(bench: Bench, method: str, tick: rivals.Tick) -> _Course:
+def _course(bench: Bench, method: str, tick: rivals.Tick) -> Iterator[_Course]:
+    """How far it has come after each batch; general questions are asked again after the last."""
     with students.student(bench, method) as one:
-        base, general = _known(one, bench.groups), [_general(one, bench)]
-        rows, seconds, idle = [], [], []
+        base, before = _known(one, bench.groups), _general(one, bench)
+        course = _Course(Matrix(base, ()), None, (), (), 0)
         for number, group in enumerate(bench.groups, 1):
-            seconds.append(_timed(partial(one.learn, group)))
-            idle.append(_timed(one.rest))
-            rows.append(_known(one, bench.groups[:number]))
+            seconds, idle = _timed(partial(one.learn, group)), _timed(one.rest)
+            known = _known(one, bench.groups[:number])
+            course = _Course(
+                matrix=Matrix(base, (*course.matrix.rows, known)),
+                general=None,
+                seconds=(*course.seconds, seconds),
+                idle=(*course.idle, idle),
+                refused=one.refused(),
+            )
+            if bench.control and number == len(bench.groups):
+                course = replace(course, general=(before, _general(one, bench)))
             tick(number)
-        general.append(_general(one, bench))
-        refused = one.refused()
-    before_and_after = (general[0], general[1]) if bench.control else None
-    return _Course(
-        Matrix(base, tuple(rows)), before_and_after, tuple(seconds), tuple(idle), refused
-    )
+            yield course
 
 
 def _timed(work: Callable[[], None]) -> float:

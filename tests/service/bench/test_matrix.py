@@ -32,7 +32,12 @@ def test_the_mean_is_taken_cell_by_cell() -> None:
     ]
 
 
-def test_sequences_of_unequal_length_have_no_mean() -> None:
+def test_a_sequence_under_way_counts_as_far_as_it_came() -> None:
+    begun = Matrix(STEADY.base, STEADY.rows[:1])
+    assert matrix.mean([FADING, begun]).rows == (pytest.approx((0.6,)), *FADING.rows[1:])
+
+
+def test_sequences_of_other_batches_have_no_mean() -> None:
     with pytest.raises(ValueError, match="shorter"):
         matrix.mean([FADING, Matrix((0.1,), ((0.8,),))])
 

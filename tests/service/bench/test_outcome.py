@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_it_is_shown_as_tables(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "0.00 - 0.25" in shown
     assert "learnd over gold" in shown
+
+
+def test_methods_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ({"method": "base", "f1": 0.125}, {"method": "learnd", "f1": 0.5})
+    outcome.show(replace(FOUND, rows=rows))
+    lines = capsys.readouterr().out.splitlines()
+    words = [[word for word in line.split() if word.isascii()] for line in lines]
+    assert ["base", "learnd"] in words
+    assert ["f1", "0.12", "0.50"] in words
 
 
 def test_the_machine_is_named() -> None:

@@ -114,12 +114,15 @@ def test_general_knowledge_is_asked_before_and_after(config: Config, data: Path)
     assert (row["general_before"], row["general_after"]) == (1.0, 0.0)
 
 
-def test_each_sequence_has_its_own_passages_and_the_outcome_grows(
+def test_each_sequence_has_its_own_passages_and_the_outcome_grows_with_each_batch(
     config: Config, data: Path
 ) -> None:
     options = Options(data=data, n=3, sequences=2, methods=("seal", "learnd"))
     outcomes = list(retain.retain(config, options, InlineExecutor(), embed, print))
-    assert [len(one.rows) for one in outcomes] == [1, 2, 2, 2]
+    assert [len(one.rows) for one in outcomes] == [1] * 3 + [2] * 9
+    lengths = [len(one.rows[0]["matrix"]["rows"]) for one in outcomes]
+    assert lengths == [1, 2, *[3] * 10]
+    assert [len(each["rows"]) for each in outcomes[6].rows[0]["sequences"]] == [3, 1]
     assert len(outcomes[-1].rows[0]["sequences"]) == 2
     assert outcomes[-1].ratios == {
         "seal_kept": pytest.approx(2 / 3),
