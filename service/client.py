@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 from memory.errors import BadInput, LearndError
 from service import wiring
@@ -45,6 +46,16 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         return self._call("GET", "/v1/status")
 
+    def stages(self) -> dict[str, float]:
+        """Seconds that each stage of learning has taken since the daemon started, in all."""
+        families = text_string_to_metric_families(self._send("GET", "/metrics").text)
+        return {
+            sample.labels["stage"]: sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "learnd_cycle_duration_seconds_sum"
+        }
+
     def activate(self, number: int) -> int:
         """The number of the new generation."""
         return int(self._call("POST", "/v1/admin/activate", {"generation": number})["number"])
@@ -63,6 +74,9 @@ class Daemon:
         return Reply(model, generation, body["choices"][0]["message"]["content"])
 
     def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        return dict(self._send(method, path, body).json())
+
+    def _send(self, method: str, path: str, body: Any = None) -> httpx2.Response:
         try:
             response = self._client.request(method, path, json=body)
         except httpx2.ConnectError as error:
@@ -70,7 +84,7 @@ class Daemon:
         except httpx2.HTTPError as error:
             raise LearndError(f"the daemon did not answer: {error}") from error
         if response.is_success:
-            return dict(response.json())
+            return response
         kind = BadInput if response.status_code in (400, 404, 413) else LearndError
         raise kind(_reason(response))
 

@@ -87,5 +87,32 @@ def retain(
         matrix.draw(retain.matrices(found), png)
 
 
+@bench.command()
+def fresh(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Files.")] = 20,
+    seed: Annotated[int, typer.Option(help="Which passages and questions.")] = 0,
+    questions: Annotated[int, typer.Option(min=1, help="Questions a file, at most.")] = 5,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """How soon is a saved file answered? With a daemon of its own, over HTTP."""
+    from service import render
+    from service.bench import fresh, outcome
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    given = {"--config": config, "--model": model}
+    arguments = [str(part) for pair in given.items() if pair[1] for part in pair]
+    with render.progress_bars() as show:
+        for found in fresh.run(settings, fresh.Options(data, n, questions, seed), arguments, show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+
+
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(","))

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,22 +37,23 @@ def machine() -> dict[str, Any]:
 
 
 def show(outcome: Outcome) -> None:
-    """Print a column for each method, so that ten figures fit a terminal, and the ratios.
+    """Print the rows and the ratios as tables. What is a list or a mapping is for programs."""
+    rows = [
+        {name: _cell(value) for name, value in row.items() if not isinstance(value, list | dict)}
+        for row in outcome.rows
+    ]
+    narrow = bool(rows) and len(rows) < len(rows[0])
+    render.table(outcome.bench, _side_by_side(rows) if narrow else rows)
+    render.facts("ratios", outcome.ratios)
 
-    What is a list or a mapping is for programs.
-    """
-    first = outcome.rows[0] if outcome.rows else {}
-    figures = [name for name, value in first.items() if not isinstance(value, list | dict)]
-    lines = [
-        {
-            "": name.replace("_", " "),
-            **{str(row["method"]): _cell(row[name]) for row in outcome.rows},
-        }
-        for name in figures
+
+def _side_by_side(rows: Sequence[Row]) -> list[Row]:
+    """A line a figure, a column a method: ten figures of three methods fit a terminal."""
+    return [
+        {"": name.replace("_", " "), **{str(row["method"]): row[name] for row in rows}}
+        for name in rows[0]
         if name != "method"
     ]
-    render.table(outcome.bench, lines)
-    render.facts("ratios", outcome.ratios)
 
 
 def save(outcome: Outcome, file: Path) -> None:

@@ -35,7 +35,7 @@ def test_it_is_shown_as_tables(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_methods_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = ({"method": "base", "f1": 0.125}, {"method": "learnd", "f1": 0.5})
+    rows = ({"method": "base", "f1": 0.125, "em": 0.0}, {"method": "learnd", "f1": 0.5, "em": 0.25})
     outcome.show(replace(FOUND, rows=rows))
     lines = capsys.readouterr().out.splitlines()
     words = [[word for word in line.split() if word.isascii()] for line in lines]
