@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from memory.errors import GaveWay
 from memory.records import Batch, DocumentState, Generation, Progress
 from service.engines.base import Piece
 
@@ -78,7 +79,8 @@ class Metrics:
 
     def batch(self, batch: Batch) -> None:
         """A batch reached its final stage."""
-        self._cycles.labels(batch.stage.value).inc()
+        gave_way = batch.consolidates and batch.error == str(GaveWay())
+        self._cycles.labels("gave_way" if gave_way else batch.stage.value).inc()
         if batch.verdict is not None:
             self._gate.labels("accepted" if batch.verdict.accepted else "rejected").inc()
 

@@ -2,7 +2,8 @@
 
 import re
 
-from memory.records import Generation, Progress
+from memory.errors import GaveWay
+from memory.records import Batch, Generation, Progress, Stage
 from service.engines.base import Piece
 from service.metrics import Metrics, StageClock
 
@@ -34,6 +35,30 @@ def test_only_the_generation_that_serves_is_shown() -> None:
         'learnd_generation_info{id="2"} 1.0'
     ]
     assert "learnd_swap_duration_seconds_count 2.0" in page(metrics)
+
+
+def test_a_consolidation_that_gave_way_did_not_fail() -> None:
+    metrics = Metrics("1")
+    for documents, error in (((), str(GaveWay())), ((), "no room"), ((1,), "")):
+        stage = Stage.FAILED if error else Stage.SERVING
+        metrics.batch(
+            Batch(
+                1,
+                stage,
+                documents,
+                None,
+                1,
+                1,
+                error,
+                None,
+                None,
+                None,
+                created_at="",
+                updated_at="",
+            )
+        )
+    outcomes = dict(re.findall(r'learnd_cycles_total\{outcome="(\w+)"\} (\S+)', page(metrics)))
+    assert outcomes == {"gave_way": "1.0", "failed": "1.0", "serving": "1.0"}
 
 
 def test_a_registry_of_its_own() -> None:
