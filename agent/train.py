@@ -16,21 +16,20 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
-from transformers import get_linear_schedule_with_warmup
 
 from agent import models
-from agent.checkpoint import Checkpoint, Point
+from agent.checkpoint import Checkpoint
 from agent.course import course
 from agent.executor import Report
 from agent.lanes import LANES, lanes
 from agent.losses import Example, batches, pack, study_loss, target_scores
 from agent.models import LanguageModel, question_tokens
 from agent.nullspace import aim, freeze
+from agent.optimiser import Optimiser
 from agent.rehearsal import rehearse
 from agent.settings import TrainSettings
 from agent.shortlist import Shortlist
 from agent.trunk import Trunk
-from memory.errors import TrainingDiverged
 from memory.records import Probe, Progress, StudyItem
 
 _SCORED_TOKENS = 512  # of one forward pass without gradients: attention is quadratic
@@ -65,9 +64,7 @@ def train(request: TrainRequest, report: Report) -> Trained:
     """Train and write an adapter. Raises TrainingDiverged; then nothing is written."""
     report(Progress("train", 0, 1))  # loading and remembering take their time
     torch.manual_seed(request.seed)
-    model = models.load(request.base)
-    if model.device.type == "cpu":
-        model.network.set_attn_implementation("eager")  # short rows: a tenth faster in bfloat16
+    model = load_to_train(request.base)
     network = adapted(model, request.parent, request.settings)
     settings = request.settings if request.parent is None else _onward(request.settings)
     new = [encode(model, item.prompt, item.answer) for item in request.items]
@@ -89,6 +86,14 @@ def train(request: TrainRequest, report: Report) -> Trained:
     return Trained(figures)
 
 
+def load_to_train(base: Path) -> LanguageModel:
+    """The model as training wants it."""
+    model = models.load(base)
+    if model.device.type == "cpu":
+        model.network.set_attn_implementation("eager")  # short rows: a tenth faster in bfloat16
+    return model
+
+
 def _fingerprint(request: TrainRequest) -> str:
     """Of all that decides what is trained."""
     nowhere = replace(request, output=Path(), checkpoint=None)
@@ -105,7 +110,7 @@ def adapted(model: LanguageModel, parent: Path | None, settings: TrainSettings) 
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
-        target_modules=_linear_modules(model),
+        target_modules=linear_modules(model),
         layers_to_transform=_upper_layers(model, settings.frozen_share),
         task_type="CAUSAL_LM",
     )
@@ -121,7 +126,7 @@ def _onward(settings: TrainSettings) -> TrainSettings:
     )
 
 
-def _linear_modules(model: LanguageModel) -> list[str]:
+def linear_modules(model: LanguageModel) -> list[str]:
     """Names of the decoder's linear modules, without the head: peft's "all-linear", spelled out,
     because it takes a choice of layers only with names."""
     decoder: nn.Module = model.network.get_decoder()  # type: ignore[no-untyped-call]
@@ -172,12 +177,12 @@ def _fit(
     chance, and what was stopped then lost a third of its recall (CHANGELOG.md).
     """
     started, loss = time.monotonic(), 0.0
-    optimiser = _Optimiser(network, settings, course)
+    optimiser = Optimiser(network, settings, course)
     done = optimiser.go_on(checkpoint.last())
     quality, mastered = _quality(network, held_out if done else ())
     while done < len(course) and not mastered:
         chance = random.Random(f"{seed} {done}")
-        loss = _epoch(network, optimiser, course[done], settings, chance, report)
+        loss = epoch(network, optimiser, course[done], settings, chance, report)
         done += 1
         checkpoint.keep(optimiser.point(done))
         quality, mastered = _quality(network, held_out)
@@ -192,65 +197,9 @@ def _fit(
     }
 
 
-class _Optimiser:
-    """AdamW with warm-up and linear decay over the adapter's weights."""
-
-    def __init__(
-        self, network: nn.Module, settings: TrainSettings, course: Sequence[Sequence[Example]]
-    ) -> None:
-        self.steps = 0
-        self._clip = settings.clip
-        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
-        self._adamw = torch.optim.AdamW(
-            self.weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-        self.planned = sum(len(batches(epoch, settings.batch_tokens)) for epoch in course)
-        self._schedule = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
-            self._adamw, round(self.planned * settings.warmup), self.planned + 1
-        )
-
-    def step(self, loss: float, gradients: Sequence[Tensor | None]) -> None:
-        """One update. Raises TrainingDiverged if the loss or a gradient is not finite."""
-        for weight, gradient in zip(self.weights, gradients, strict=True):
-            weight.grad = gradient
-        norm = nn.utils.clip_grad_norm_(self.weights, self._clip)
-        if not (math.isfinite(loss) and torch.isfinite(norm)):
-            raise TrainingDiverged(f"step {self.steps}: loss {loss}, gradient {norm.item()}")
-        self._adamw.step()
-        self._schedule.step()
-        self._adamw.zero_grad()
-        self.steps += 1
-
-    def point(self, epochs: int) -> Point:
-        """All that must be known to go on from here."""
-        tensors = {f"{n} value": weight.detach() for n, weight in enumerate(self.weights)}
-        for number, weight in enumerate(self.weights):
-            for name, tensor in self._adamw.state[weight].items():
-                tensors[f"{number} {name}"] = tensor
-        return Point(epochs, self.steps, tensors)
-
-    def go_on(self, point: Point | None) -> int:
-        """Go back to a point; returns how many epochs lie behind it."""
-        if point is None:
-            return 0
-        for name, tensor in point.tensors.items():
-            number, _, kind = name.partition(" ")
-            weight = self.weights[int(number)]
-            if kind == "value":
-                weight.data.copy_(tensor)
-            else:
-                self._adamw.state[weight][kind] = tensor.to(weight.device)
-        self.steps = point.steps
-        self._schedule.load_state_dict(
-            {**self._schedule.state_dict(), "last_epoch": point.steps - 1, "_step_count": 2}
-        )
-        self._schedule.step()
-        return point.epochs
-
-
-def _epoch(
+def epoch(
     network: nn.Module,
-    optimiser: _Optimiser,
+    optimiser: Optimiser,
     examples: Sequence[Example],
     settings: TrainSettings,
     chance: random.Random,

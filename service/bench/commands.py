@@ -114,5 +114,33 @@ def fresh(
     outcome.show(found)
 
 
+@bench.command()
+def train(
+    data: Annotated[
+        Path, typer.Option(help="JSON: [{title, context, questions: [...]}], or a folder.")
+    ] = Path("examples/docs"),
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages, or documents.")] = 4,
+    items: Annotated[int, typer.Option(min=1, help="Of their study items, at most.")] = 64,
+    passes: Annotated[int, typer.Option(min=1, help="Over the items, by each method.")] = 3,
+    seed: Annotated[int, typer.Option(help="Which passages, and all chance.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """How fast is a training step? Beside Hugging Face's Trainer and the machine's limit."""
+    from service import render
+    from service.bench import outcome, train
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    with render.progress_bars() as show:
+        found = train.run(settings, train.Options(data, n, items, passes, seed), show)
+    if json_file is not None:
+        outcome.save(found, json_file)
+    outcome.show(found)
+
+
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(","))

@@ -244,7 +244,7 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     from agent.study import StudyRequest, study
 
     settings = bench.config.study
-    chunks = _chunks(group, settings.chunk_words)
+    chunks = chunked(group, settings.chunk_words)
     request = StudyRequest(
         base=bench.base,
         study_adapter=bench.study_adapter,
@@ -268,7 +268,7 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     return Lesson(plan.items, training, plan.probes, rehearsed, kept, studied)
 
 
-def _chunks(group: Sequence[Passage], words: int) -> tuple[Chunk, ...]:
+def chunked(group: Sequence[Passage], words: int) -> tuple[Chunk, ...]:
     """A passage is a document."""
     parts = [
         (document, position, title, text)

@@ -1,0 +1,108 @@
+"""`learnd bench train`: how fast is training, beside the usual way and beside the machine's limit?
+
+The study items of a few passages, drawn as `bench absorb` draws them, are trained on by each method
+equally often (see agent/pace.py). `tokens_per_s` counts each example's tokens at each pass;
+`limit` is what LoRA training of every layer could reach if matrix products were all of it. So
+`learnd_all_layers` shows what the step itself gains, `learnd` what leaving out the lower layers
+adds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent.executor import Executor, LocalExecutor
+from agent.extract import Extractor
+from agent.passages import Passage
+from memory.errors import BadDocument, BadInput
+from memory.records import Progress, StudyItem
+from service.bench import absorb
+from service.bench.outcome import Outcome, Row, machine
+from service.bench.rivals import chunked
+from service.config import Config
+
+Show = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to train on, and how often."""
+
+    data: Path  # passages with questions, or a folder of documents
+    n: int = 4  # passages, or documents
+    items: int = 64  # of their study items, at most
+    passes: int = 3
+    seed: int = 0
+
+
+def run(config: Config, options: Options, show: Show) -> Outcome:
+    """Measure in a child process, see measure()."""
+    with LocalExecutor(config.train.threads) as executor:
+        return measure(config, options, executor, show)
+
+
+def measure(config: Config, options: Options, executor: Executor, show: Show) -> Outcome:
+    """A row a method. Raises BadInput for unusable data."""
+    from agent import catalog
+    from agent.pace import PaceRequest, pace
+
+    base = catalog.resolve(config.model, config.cache)
+    items = _items(config, options, executor, base, show)
+    request = PaceRequest(base, items, options.passes, config.train, options.seed)
+    found = executor.run(pace, request, show)
+    rows = tuple(asdict(one) | {"seconds": list(one.seconds)} for one in found)
+    settings = {**asdict(options), "model": config.model, "train": asdict(config.train)}
+    return Outcome("train", settings, machine(), rows, ratios(rows))
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, float | None]:
+    """How fast learnd trains for its rival's speed and for the limit; and its bare step."""
+    speed = {row["method"]: row["tokens_per_s"] for row in rows}
+    return {
+        f"{method}_over_{other}": speed[method] / speed[rival]
+        for other, rival in (("hf", "hf_trainer"), ("limit", "limit"))
+        for method in ("learnd", "learnd_all_layers")
+    }
+
+
+def passages(config: Config, options: Options) -> Sequence[Passage]:
+    """What is studied: drawn from a file, or the first documents of a folder."""
+    if not options.data.is_dir():
+        return absorb.draw(options.data, options.n, 1, options.seed)
+    files = sorted(one for one in options.data.iterdir() if one.suffix in config.intake.suffixes)
+    if not files:
+        raise BadInput(f"{options.data} holds no document")
+    with Extractor(config.intake) as extractor:
+        return [_read(extractor, one) for one in files[: options.n]]
+
+
+def _read(extractor: Extractor, file: Path) -> Passage:
+    try:
+        title, text = extractor.extract(file.suffix, file.read_bytes())
+    except BadDocument as error:
+        raise BadInput(f"{file}: {error}") from error
+    return Passage(title, text, ())
+
+
+def _items(
+    config: Config, options: Options, executor: Executor, base: Path, show: Show
+) -> tuple[StudyItem, ...]:
+    """The study items of the passages, every so manyth if there are more than wanted."""
+    from agent import catalog
+    from agent.study import StudyRequest, study
+
+    settings = config.study
+    given = chunked(passages(config, options), settings.chunk_words)
+    if not given:
+        raise BadInput(f"{options.data}: there is no text to study")
+    request = StudyRequest(
+        base=base,
+        study_adapter=catalog.study_adapter(config.model),
+        embedder=config.embedder,
+        chunks=given,
+        pipeline=settings.pipeline,
+        probes_per_chunk=settings.probes_each(len(given)),
+        seed=options.seed,
+    )
+    items = executor.run(study, request, show).items
+    return items[:: -(-len(items) // options.items)]
