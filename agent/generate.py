@@ -29,6 +29,11 @@ class Asked:
     most: int  # new tokens
 
 
+Writer = Callable[
+    [LanguageModel, nn.Module, Sequence[Asked], float, int, Callable[[int], None]], list[str]
+]  # as generate() below
+
+
 @dataclass(frozen=True, slots=True)
 class _Choice:
     """How a token is chosen: the likeliest at temperature 0, else one of the likeliest 50."""

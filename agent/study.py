@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from agent import models
 from agent.executor import Report
-from agent.generate import Asked, generate
+from agent.generate import Asked, Writer, generate
 from agent.models import Embedder, LanguageModel, question_tokens
 from memory.records import Chunk, Progress
 from policies import load
-from policies.base import Ask, Candidate, StudyPlan
+from policies.base import Ask, Candidate, StudyPlan, Tools
 from policies.selection import select
 
 
@@ -44,7 +44,12 @@ def propose(request: StudyRequest, report: Report) -> dict[Candidate, float]:
     """Let each policy propose, then let each of them judge what all have proposed; what none
     distrusts stays, with what the strictest thinks of it. Raises UnknownPolicy."""
     report(Progress("study", 0, 1))  # loading takes its time
-    tools = ModelTools(_practised(request), models.Embedder(request.embedder), report)
+    model = practised(request.base, request.study_adapter)
+    return proposed(request, ModelTools(model, models.Embedder(request.embedder), report))
+
+
+def proposed(request: StudyRequest, tools: Tools) -> dict[Candidate, float]:
+    """As propose(), with tools that are there already."""
     policies = [load(name) for name in request.pipeline]
     chunks, seed = request.chunks, request.seed
     candidates = [one for policy in policies for one in policy.propose(chunks, tools, seed)]
@@ -53,16 +58,20 @@ def propose(request: StudyRequest, report: Report) -> dict[Candidate, float]:
     return {one: score for one, score in zip(candidates, worst, strict=True) if score > 0}
 
 
-def _practised(request: StudyRequest) -> LanguageModel:
-    model = models.load(request.base)
-    return models.merged(model, request.study_adapter) if request.study_adapter else model
+def practised(base: Path, study_adapter: Path | None) -> LanguageModel:
+    """The model that writes and reads."""
+    model = models.load(base)
+    return models.merged(model, study_adapter) if study_adapter else model
 
 
 class ModelTools:
     """What policies may ask of the model; reports how far it is."""
 
-    def __init__(self, model: LanguageModel, embedder: Embedder, report: Report) -> None:
+    def __init__(
+        self, model: LanguageModel, embedder: Embedder, report: Report, writer: Writer = generate
+    ) -> None:
         self._model = model
+        self._writer = writer
         self._embedder = embedder
         self._report = report
         self._vectors: dict[str, NDArray[np.float32]] = {}
@@ -76,8 +85,8 @@ class ModelTools:
             for ask in asks
         ]
         self._total += len(prompts)
-        return generate(
-            self._model, self._model.network, prompts, temperature, seed, on_done=self._count
+        return self._writer(
+            self._model, self._model.network, prompts, temperature, seed, self._count
         )
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -142,5 +142,31 @@ def train(
     outcome.show(found)
 
 
+@bench.command()
+def study(
+    data: Annotated[
+        Path, typer.Option(help="JSON: [{title, context, questions: [...]}], or a folder.")
+    ] = Path("examples/docs"),
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages, or documents.")] = 4,
+    seed: Annotated[int, typer.Option(help="Which passages, and all chance.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """How fast are study items written and verified? Beside `model.generate`."""
+    from service import render
+    from service.bench import outcome, study
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    with render.progress_bars() as show:
+        found = study.run(settings, study.Options(data, n, seed), show)
+    if json_file is not None:
+        outcome.save(found, json_file)
+    outcome.show(found)
+
+
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(","))

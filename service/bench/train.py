@@ -10,6 +10,7 @@ adds.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.executor import Executor, LocalExecutor
 from agent.extract import Extractor
@@ -20,6 +21,9 @@ from service.bench import absorb
 from service.bench.outcome import Outcome, Row, machine
 from service.bench.rivals import chunked
 from service.config import Config
+
+if TYPE_CHECKING:  # loads torch
+    from agent.study import StudyRequest
 
 Show = Callable[[Progress], None]
 
@@ -65,15 +69,18 @@ def ratios(rows: Sequence[Row]) -> dict[str, float | None]:
     }
 
 
-def passages(config: Config, options: Options) -> Sequence[Passage]:
-    """What is studied: drawn from a file, or the first documents of a folder."""
-    if not options.data.is_dir():
-        return absorb.draw(options.data, options.n, 1, options.seed)
-    files = sorted(one for one in options.data.iterdir() if one.suffix in config.intake.suffixes)
+def passages(config: Config, data: Path, n: int, seed: int) -> Sequence[Passage]:
+    """What is studied: n drawn from a file, or the first n documents of a folder.
+
+    Raises BadInput if there are none, or one cannot be read.
+    """
+    if not data.is_dir():
+        return absorb.draw(data, n, 1, seed)
+    files = sorted(one for one in data.iterdir() if one.suffix in config.intake.suffixes)
     if not files:
-        raise BadInput(f"{options.data} holds no document")
+        raise BadInput(f"{data} holds no document")
     with Extractor(config.intake) as extractor:
-        return [_read(extractor, one) for one in files[: options.n]]
+        return [_read(extractor, one) for one in files[:n]]
 
 
 def _read(extractor: Extractor, file: Path) -> Passage:
@@ -84,25 +91,32 @@ def _read(extractor: Extractor, file: Path) -> Passage:
     return Passage(title, text, ())
 
 
-def _items(
-    config: Config, options: Options, executor: Executor, base: Path, show: Show
-) -> tuple[StudyItem, ...]:
-    """The study items of the passages, every so manyth if there are more than wanted."""
+def studying(config: Config, base: Path, group: Sequence[Passage], seed: int) -> "StudyRequest":
+    """How the daemon would study these. Raises BadInput if they say nothing."""
     from agent import catalog
-    from agent.study import StudyRequest, study
+    from agent.study import StudyRequest
 
     settings = config.study
-    given = chunked(passages(config, options), settings.chunk_words)
+    given = chunked(group, settings.chunk_words)
     if not given:
-        raise BadInput(f"{options.data}: there is no text to study")
-    request = StudyRequest(
+        raise BadInput("there is no text to study")
+    return StudyRequest(
         base=base,
         study_adapter=catalog.study_adapter(config.model),
         embedder=config.embedder,
         chunks=given,
         pipeline=settings.pipeline,
         probes_per_chunk=settings.probes_each(len(given)),
-        seed=options.seed,
+        seed=seed,
     )
-    items = executor.run(study, request, show).items
+
+
+def _items(
+    config: Config, options: Options, executor: Executor, base: Path, show: Show
+) -> tuple[StudyItem, ...]:
+    """The study items of the passages, every so manyth if there are more than wanted."""
+    from agent.study import study
+
+    group = passages(config, options.data, options.n, options.seed)
+    items = executor.run(study, studying(config, base, group, options.seed), show).items
     return items[:: -(-len(items) // options.items)]

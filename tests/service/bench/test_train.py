@@ -64,13 +64,13 @@ def test_it_works_in_a_child_and_from_the_command_line(
 
 
 def test_a_folder_gives_its_first_documents(config: Config, docs: Path) -> None:
-    found = train.passages(config, Options(docs, n=1))
+    found = train.passages(config, docs, 1, 0)
     assert [(one.title, one.questions) for one in found] == [("Ferry", ())]
 
 
 def test_a_folder_without_documents_is_an_error(config: Config, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no document"):
-        train.passages(config, Options(tmp_path))
+        train.passages(config, tmp_path, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_folder_without_documents_is_an_error(config: Config, tmp_path: Path) 
         ("empty.md", "\n", "empty.md: no text"),
         (
             "blank.json",
-            '[{"title": "", "context": "", "questions": [QUESTION]}]',
+            '[{"title": "", "context": "", "questions": [ONE]}]',
             "no text to study",
         ),
     ],
