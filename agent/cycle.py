@@ -86,7 +86,7 @@ class Cycle:
             while batch := self._unfinished() or self._gather():
                 finished.append(self._finish(batch, report))
         finally:
-            self._executor.close()  # the child's memory goes back while nothing is to do
+            self._executor.free()  # the child's memory goes back while nothing is to do
         return finished
 
     def review(self, report: Report) -> int:
@@ -94,7 +94,7 @@ class Cycle:
         try:
             return self._examination.review(report)
         finally:
-            self._executor.close()
+            self._executor.free()
 
     def consolidate(self, report: Report, always: bool = False) -> Batch | None:
         """Rebuild the adapter from the base on all that it should hold, if that is due, or always.
@@ -110,7 +110,7 @@ class Cycle:
             batch = self._store.create_consolidation(self._store.head().adapter, seed)
             return self._finish(batch, report)
         finally:
-            self._executor.close()
+            self._executor.free()
 
     def step(self, batch: Batch, report: Report) -> Batch:
         """Take a batch one stage further."""

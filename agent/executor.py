@@ -31,6 +31,8 @@ class Executor(Protocol):
 
     def run(self, job: Job[Request, Result], request: Request, report: Report) -> Result: ...
 
+    def free(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -57,7 +59,7 @@ class LocalExecutor:
         self.close()
 
     def start(self) -> None:
-        """Start the child ahead of its first job: it takes seconds."""
+        """Start the child ahead of its first job: it takes seconds. If there is one, nothing."""
         self._connect()
 
     def run(self, job: Job[Request, Result], request: Request, report: Report) -> Result:
@@ -78,6 +80,11 @@ class LocalExecutor:
         result: Result = value
         return result
 
+    def free(self) -> None:
+        """Give back the memory of what was done. A child that did nothing yet goes on waiting."""
+        if self._idle:
+            self.close()
+
     def close(self) -> None:
         """End the child: an idle one tidies up, one in the middle of something is killed."""
         if self._child is not None and self._pipe is not None:
@@ -85,8 +92,11 @@ class LocalExecutor:
             self._child.join(_TIDY_SECONDS if self._idle else 0)
             self._child.kill()
             self._end()
+        self._idle = False
 
     def _connect(self) -> Connection:
+        if self._child is not None and not self._child.is_alive():
+            self._end()  # it died while it waited: that is nobody's failure
         if self._pipe is None:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
@@ -121,6 +131,9 @@ class InlineExecutor:
 
     def run(self, job: Job[Request, Result], request: Request, report: Report) -> Result:
         return job(request, report)
+
+    def free(self) -> None:
+        """Nothing to give back."""
 
     def close(self) -> None:
         """Nothing to end."""

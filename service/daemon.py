@@ -52,7 +52,8 @@ def run(config: Config, docs: Path, announce: Callable[[str], None]) -> None:
 
                 def open_work() -> wiring.Work:
                     executor = wiring.open_executor(config, state)
-                    return wiring.Work(intake, wiring.open_cycle(config, state, base, executor))
+                    cycle = wiring.open_cycle(config, state, base, executor)
+                    return wiring.Work(intake, cycle, executor)
 
                 learner = Learner(open_work, state.store, slot, metrics)
                 service = Service(config, state.store, engine, slot, learner, metrics, locate)

@@ -41,6 +41,8 @@ class Work(Protocol):
 
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None: ...
 
+    def get_ready(self) -> None: ...
+
 
 class Head(Protocol):
     """What of the store the learner reads."""
@@ -120,6 +122,7 @@ class Learner:
             self._scan(work)
             self._learn(work)
             self._rest(work)
+            work.get_ready()
             self.activity = Activity("idle")
         except DiskFull as error:
             self.activity = Activity("paused", str(error))

@@ -130,6 +130,7 @@ class Work:
 
     intake: "Intake"
     cycle: "Cycle"
+    executor: "LocalExecutor"
 
     def scan(self, wait: Callable[[float], None]) -> "ScanReport":
         return self.intake.scan(wait)
@@ -142,6 +143,10 @@ class Work:
 
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None:
         return self.cycle.consolidate(on_progress)
+
+    def get_ready(self) -> None:
+        """Nothing is to do: a child that has imported everything waits for the next document."""
+        self.executor.start()
 
 
 def open_intake(config: Config, docs: Path, state: State) -> "Intake":

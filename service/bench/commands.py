@@ -119,8 +119,8 @@ def train(
     data: Annotated[
         Path, typer.Option(help="JSON: [{title, context, questions: [...]}], or a folder.")
     ] = Path("examples/docs"),
-    n: Annotated[int, typer.Option("--n", min=1, help="Passages, or documents.")] = 4,
-    items: Annotated[int, typer.Option(min=1, help="Of their study items, at most.")] = 64,
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages, or documents.")] = 2,
+    items: Annotated[int, typer.Option(min=1, help="Of their study items, at most.")] = 40,
     passes: Annotated[int, typer.Option(min=1, help="Over the items, by each method.")] = 3,
     seed: Annotated[int, typer.Option(help="Which passages, and all chance.")] = 0,
     model: ModelOption = None,

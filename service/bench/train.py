@@ -33,8 +33,8 @@ class Options:
     """What to train on, and how often."""
 
     data: Path  # passages with questions, or a folder of documents
-    n: int = 4  # passages, or documents
-    items: int = 64  # of their study items, at most
+    n: int = 2  # passages, or documents
+    items: int = 40  # of their study items, at most
     passes: int = 3
     seed: int = 0
 

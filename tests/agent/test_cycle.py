@@ -51,7 +51,7 @@ class Scripted:
     right: Callable[[Probe], bool] = lambda probe: True
     fail: list[LearndError] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
-    closed: int = 0
+    freed: int = 0
     examined: set[Path | None] = field(default_factory=lambda: {None})
 
     def run(self, job: Any, request: Any, report: Report) -> Any:
@@ -61,8 +61,10 @@ class Scripted:
             raise self.fail.pop(0)
         return getattr(self, type(request).__name__)(request)
 
-    def close(self) -> None:
-        self.closed += 1
+    def free(self) -> None:
+        self.freed += 1
+
+    def close(self) -> None: ...
 
     def StudyRequest(self, request: StudyRequest) -> StudyPlan:
         items = tuple(StudyItem(c.id, "qa", f"study {c.text}", "42", "al") for c in request.chunks)
@@ -126,7 +128,7 @@ def test_a_document_goes_all_the_way(store: Store, state: Path) -> None:
     head = store.head()
     assert (head.number, head.note) == (1, "learned 1 document, steady")
     assert store.check(Artifacts(state)) == []
-    assert executor.closed == 1
+    assert executor.freed == 1
 
 
 def test_nothing_pending_is_no_work(store: Store, state: Path) -> None:
@@ -268,7 +270,7 @@ def test_a_full_disk_waits_and_counts_as_no_failure(store: Store, state: Path) -
     with pytest.raises(DiskFull):
         cycle.run_pending(quiet)
     live = store.live_batch()
-    assert live is not None and live.attempts == 0 and executor.closed == 1
+    assert live is not None and live.attempts == 0 and executor.freed == 1
     (batch,) = cycle.run_pending(quiet)
     assert batch.id == live.id and batch.stage is Stage.SERVING
 

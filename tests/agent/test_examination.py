@@ -38,6 +38,8 @@ class Scripted:
         share = float((request.adapter / "weights").read_text()) if request.adapter else 0.0
         return [ProbeResult(one.id, self.knows(share, one), "", -1.0) for one in request.probes]
 
+    def free(self) -> None: ...
+
     def close(self) -> None: ...
 
 

@@ -109,5 +109,31 @@ def test_a_child_that_was_never_needed_is_not_waited_for() -> None:
     assert active_children() == before
 
 
+def process(number: int, report: Report) -> int:
+    return os.getpid()
+
+
+def test_what_was_used_is_freed_and_what_waits_is_kept() -> None:
+    with LocalExecutor(threads=1) as executor:
+        executor.start()
+        waiting = [child.pid for child in active_children()]
+        executor.free()
+        used = executor.run(process, 0, quiet)
+        assert used in waiting
+        executor.free()
+        assert used not in [child.pid for child in active_children()]
+        executor.start()
+        executor.free()
+        assert executor.run(process, 0, quiet) != used
+
+
+def test_a_child_that_died_while_it_waited_is_replaced(local: LocalExecutor) -> None:
+    waiting = local.run(process, 0, quiet)
+    os.kill(waiting, signal.SIGKILL)
+    [dead] = [child for child in active_children() if child.pid == waiting]
+    dead.join()
+    assert local.run(add_one, 1, quiet) == 2
+
+
 def test_inline_runs_here() -> None:
     assert InlineExecutor().run(add_one, 1, quiet) == 2

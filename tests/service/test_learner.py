@@ -32,6 +32,7 @@ class FakeWork:
     def __init__(self) -> None:
         self.rounds = 0
         self.reviews = 0
+        self.ready = 0
         self.report = Report()
         self.cycle: Callable[[Callable[[Progress], None]], Sequence[Batch]] = lambda show: ()
         self.idle: Callable[[Callable[[Progress], None]], Batch | None] = lambda show: None
@@ -57,6 +58,9 @@ class FakeWork:
             return self.idle(on_progress)
         finally:
             self.done.release()
+
+    def get_ready(self) -> None:
+        self.ready += 1
 
 
 class Scene:
@@ -91,6 +95,7 @@ def test_it_serves_the_head_first_and_learns_whenever_it_is_woken() -> None:
     scene.round()
     assert scene.work.rounds == 2
     scene.stop()
+    assert scene.work.ready == 2  # it waits prepared
     assert scene.learner.failure is None
 
 

@@ -45,6 +45,8 @@ class Scripted:
         self.requests.append(request)
         return getattr(self, type(request).__name__)(request)
 
+    def free(self) -> None: ...
+
     def close(self) -> None: ...
 
     def StudyRequest(self, request: StudyRequest) -> StudyPlan:

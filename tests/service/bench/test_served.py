@@ -20,6 +20,8 @@ class Base:
         self.asked += request.batches
         return [Replies(("the base",) * len(request.batches[0]), 5, 0.1)]
 
+    def free(self) -> None: ...
+
     def close(self) -> None: ...
 
 

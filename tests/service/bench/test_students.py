@@ -33,6 +33,8 @@ class Noted:
         self.requests.append(request)
         return self.inner.run(job, request, report)
 
+    def free(self) -> None: ...
+
     def close(self) -> None: ...
 
     def of(self, kind: type) -> Sequence[Any]:

@@ -48,6 +48,8 @@ class Scripted:
             for method, seconds in zip(("generate16", "learnd"), pair, strict=True)
         ]
 
+    def free(self) -> None: ...
+
     def close(self) -> None:
         pass
 
