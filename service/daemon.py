@@ -53,7 +53,7 @@ def run(config: Config, docs: Path, announce: Callable[[str], None]) -> None:
                 def open_work() -> wiring.Work:
                     executor = wiring.open_executor(config, state)
                     cycle = wiring.open_cycle(config, state, base, executor)
-                    return wiring.Work(intake, cycle, executor)
+                    return wiring.Work(intake, cycle, executor.start)
 
                 learner = Learner(open_work, state.store, slot, metrics)
                 service = Service(config, state.store, engine, slot, learner, metrics, locate)

@@ -130,7 +130,7 @@ class Work:
 
     intake: "Intake"
     cycle: "Cycle"
-    executor: "LocalExecutor"
+    start: Callable[[], None] = lambda: None  # a child that waits, imports done, for the next job
 
     def scan(self, wait: Callable[[float], None]) -> "ScanReport":
         return self.intake.scan(wait)
@@ -145,8 +145,7 @@ class Work:
         return self.cycle.consolidate(on_progress)
 
     def get_ready(self) -> None:
-        """Nothing is to do: a child that has imported everything waits for the next document."""
-        self.executor.start()
+        self.start()
 
 
 def open_intake(config: Config, docs: Path, state: State) -> "Intake":
