@@ -37,6 +37,7 @@ from memory.records import (
 from memory.store import Store
 
 _CHECKPOINT = "training.safetensors"  # in the state directory: a training that was cut off
+_ACTIVATIONS = "activations"  # likewise: a cache
 _KEPT_MODELS = 3  # merged models kept for a quick rollback
 
 
@@ -195,6 +196,7 @@ class Cycle:
             general=given.general,
             kept=self._study_adapter and self._study_adapter / KEPT,
             checkpoint=self._artifacts.root / _CHECKPOINT,
+            activations=self._artifacts.root / _ACTIVATIONS,
         )
         trained = self._executor.run(train, request, report)
         about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}

@@ -18,6 +18,7 @@ from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
 from agent import models
+from agent.activations import Activations
 from agent.checkpoint import Checkpoint
 from agent.course import course
 from agent.executor import Report
@@ -50,6 +51,7 @@ class TrainRequest:
     general: tuple[str, ...] = ()  # questions that the base answers, to stay what it was
     kept: Path | None = None  # a file with its answers, see rehearsal.py
     checkpoint: Path | None = None  # a file to go on from if this is cut off, see checkpoint.py
+    activations: Path | None = None  # a directory for what the trunk said, see activations.py
     saved_as: torch.dtype = torch.float32
 
 
@@ -72,7 +74,8 @@ def train(request: TrainRequest, report: Report) -> Trained:
     old = [encode(model, item.prompt, item.answer) for item in request.rehearsed]
     held_out = [encode(model, probe.question, probe.statement) for probe in request.held_out]
     trunk = Trunk(network)
-    parts = [trunk.remember(part) for part in (new, old, general, held_out)]
+    kept = Activations(request.activations, _identity(request.base, trunk, model))
+    parts = [trunk.remember(part, kept) for part in (new, old, general, held_out)]
     shortlist = Shortlist(network, [one for part in parts for one in part])
     new, old, general, held_out = (shortlist.renumber(part) for part in parts)
     plan = course(new, old, general, settings)
@@ -92,6 +95,12 @@ def load_to_train(base: Path) -> LanguageModel:
     if model.device.type == "cpu":
         model.network.set_attn_implementation("eager")  # short rows: a tenth faster in bfloat16
     return model
+
+
+def _identity(base: Path, trunk: Trunk, model: LanguageModel) -> str:
+    """Of all that decides what the trunk says of an example."""
+    files = {file.name: file.stat().st_mtime_ns for file in sorted(base.glob("*.safetensors"))}
+    return f"{base} {files} {trunk.depth} {model.network.dtype} {model.device.type}"
 
 
 def _fingerprint(request: TrainRequest) -> str:

@@ -14,6 +14,7 @@ import torch
 from peft import PeftModel
 from torch import nn
 
+from agent.activations import Activations
 from agent.lanes import lanes
 from agent.losses import Example, batches, pack, target_logits
 
@@ -30,9 +31,26 @@ class Trunk:
         if self.depth and not self._cuts_cleanly():
             self.depth = 0
 
-    def remember(self, examples: Sequence[Example]) -> list[Example]:
-        """The same examples with the trunk's activations [tokens, width], to train the rest on."""
-        return self._remember(examples) if self.depth else list(examples)
+    def remember(
+        self, examples: Sequence[Example], kept: Activations | None = None
+    ) -> list[Example]:
+        """The same examples with the trunk's activations [tokens, width], to train the rest on.
+
+        What is kept is not computed again, and what is computed is kept.
+        """
+        if not self.depth:
+            return list(examples)
+        known = kept.find(examples) if kept else {}
+        new = [place for place in range(len(examples)) if place not in known]
+        computed = self._remember([examples[place] for place in new])
+        if kept:
+            kept.add(computed)
+        device = self._network.device
+        found = dict(zip(new, computed, strict=True)) | {
+            place: replace(examples[place], states=states.to(device))
+            for place, states in known.items()
+        }
+        return [found[place] for place in range(len(examples))]
 
     @contextmanager
     def cut_off(self) -> Iterator[None]:

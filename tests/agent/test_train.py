@@ -200,3 +200,20 @@ def test_a_text_bears_the_loss_everywhere(tiny: LanguageModel) -> None:
 def test_an_example_never_exceeds_the_context(tiny: LanguageModel) -> None:
     example = encode(tiny, "", "fox " * 10_000)
     assert len(example) == tiny.context
+
+
+def test_what_was_kept_of_earlier_trainings_changes_nothing(
+    tiny_path: Path, tmp_path: Path
+) -> None:
+    short = replace(SETTINGS, epochs=2, frozen_share=0.5)
+    plain = request_for(tiny_path, tmp_path / "plain", settings=short, general=("Who signs?",))
+    keeping = replace(plain, activations=tmp_path / "kept")
+    train(plain, quiet)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        train(replace(keeping, output=tmp_path / name), quiet)
+    one = weights(tmp_path / "plain")
+    for name in ("first", "second"):
+        other = weights(tmp_path / name)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert len(list((tmp_path / "kept").iterdir())) == 2  # items and general questions, once each

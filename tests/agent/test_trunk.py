@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 
 from agent import models
+from agent.activations import Activations
 from agent.losses import Example, pack, study_loss
 from agent.settings import TrainSettings
 from agent.train import adapted
@@ -70,3 +71,17 @@ def test_a_decoder_that_scales_its_input_is_trained_whole(network: PeftModel) ->
 
     decoder.register_forward_pre_hook(scale, with_kwargs=True)
     assert Trunk(network).depth == 0
+
+
+def test_what_is_kept_is_not_computed_again(network: PeftModel, tmp_path: Path) -> None:
+    kept, trunk = Activations(tmp_path / "kept", "tiny"), Trunk(network)
+    trunk.remember(EXAMPLES[:1], kept)
+    expected = trunk.remember(EXAMPLES)
+    both = trunk.remember(EXAMPLES, kept)
+    for weight in network.parameters():
+        weight.data.zero_()  # what is computed now would be nothing
+    again = trunk.remember(EXAMPLES, kept)
+    for one, two, three in zip(expected, both, again, strict=True):
+        assert one.states is not None and two.states is not None and three.states is not None
+        assert torch.allclose(one.states, two.states, atol=1e-6)
+        assert torch.equal(two.states, three.states)
