@@ -9,6 +9,7 @@ from agent import models
 from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import LanguageModel, question_tokens
+from agent.shelf import borrow
 from agent.train import encode, scores
 from memory.records import Probe, ProbeResult, Progress
 
@@ -31,7 +32,7 @@ class ExamineRequest:
 def examine(request: ExamineRequest, report: Report) -> list[ProbeResult]:
     """Results in the order of the probes."""
     report(Progress("examine", 0, len(request.probes)))
-    model = models.load(request.base)
+    model = borrow(request.base)
     if request.adapter:
         model = models.merged(model, request.adapter)  # as it would be served
     results = ask(model, request.probes)

@@ -8,6 +8,7 @@ import torch
 
 from agent import models
 from agent.executor import Report
+from agent.shelf import borrow
 from memory.records import Progress
 
 
@@ -26,7 +27,7 @@ def merge(request: MergeRequest, report: Report) -> None:
     Raises TrainingDiverged if a merged weight is not finite.
     """
     report(Progress("merge", 0, 1))
-    model = models.load(request.base, dtype=torch.float32)
+    model = borrow(request.base, dtype=torch.float32)
     merged = models.merged(model, request.adapter)
     merged.network.to(models.preferred_dtype())  # type: ignore[arg-type]
     models.save(merged, request.output)

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -126,7 +128,12 @@ def attach(
 
 def merged(model: LanguageModel, adapter: Path) -> LanguageModel:
     """The model with an adapter merged in, for good. Raises TrainingDiverged if not finite."""
-    network = attach(model, adapter).merge_and_unload()
+    network = attach(model, adapter)
+    for layer in network.modules():
+        if isinstance(layer, LoraLayer):
+            weight = layer.get_base_layer().get_parameter("weight")
+            weight.data = weight.data.clone()  # others may hold it, too: see shelf.py
+    network = network.merge_and_unload()
     check_finite(network)  # once is enough: what is added to a weight stays in it
     return LanguageModel(network, model.tokenizer)
 
@@ -194,7 +201,7 @@ def combine_adapters(
     save_adapter(network, base, directory, torch.float32)
 
 
-def check_finite(network: torch.nn.Module, only: str = "") -> None:
+def check_finite(network: nn.Module, only: str = "") -> None:
     """Raise TrainingDiverged if any parameter holds NaN or infinity; safetensors does not look.
 
     `only` is a part of the names of those that are looked at.

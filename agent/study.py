@@ -15,6 +15,7 @@ from agent import models
 from agent.executor import Report
 from agent.generate import Asked, Writer, generate
 from agent.models import Embedder, LanguageModel, question_tokens
+from agent.shelf import borrow
 from memory.records import Chunk, Progress
 from policies import load
 from policies.base import Ask, Candidate, StudyPlan, Tools
@@ -60,7 +61,7 @@ def proposed(request: StudyRequest, tools: Tools) -> dict[Candidate, float]:
 
 def practised(base: Path, study_adapter: Path | None) -> LanguageModel:
     """The model that writes and reads."""
-    model = models.load(base)
+    model = borrow(base)
     return models.merged(model, study_adapter) if study_adapter else model
 
 

@@ -29,6 +29,7 @@ from agent.nullspace import aim, freeze
 from agent.optimiser import Optimiser
 from agent.rehearsal import rehearse
 from agent.settings import TrainSettings
+from agent.shelf import borrow
 from agent.shortlist import Shortlist
 from agent.trunk import Trunk
 from memory.records import Probe, Progress, StudyItem
@@ -91,7 +92,7 @@ def train(request: TrainRequest, report: Report) -> Trained:
 
 def load_to_train(base: Path) -> LanguageModel:
     """The model as training wants it."""
-    model = models.load(base)
+    model = borrow(base)
     if model.device.type == "cpu":
         model.network.set_attn_implementation("eager")  # short rows: a tenth faster in bfloat16
     return model

@@ -14,6 +14,7 @@ from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import LanguageModel, question_tokens
 from agent.settings import TrainSettings
+from agent.shelf import borrow
 from agent.train import TrainRequest, encode, scores, train
 from memory.records import Probe, Progress, StudyItem
 
@@ -100,7 +101,7 @@ def respond(request: RespondRequest, report: Report) -> list[Replies]:
 
 
 def _load(base: Path, adapter: Path | None) -> LanguageModel:
-    model = models.load(base)
+    model = borrow(base)
     return models.merged(model, adapter) if adapter else model
 
 
