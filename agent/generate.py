@@ -16,6 +16,7 @@ from agent.lanes import count, lanes
 from agent.models import LanguageModel, end_tokens
 
 _ROWS = 112  # prompts decoded at the same time, at most
+_FEW = 24  # prompts that all cores decode together: each lane would read all weights for its rows
 _WORTH = 24  # tokens that prompts must share to be a group
 _CROWDED = 0.9  # share of a batch's rows below which those that are done leave it
 _LIKELIEST = 50  # tokens to draw from
@@ -73,8 +74,8 @@ def generate(
     """
     network.eval()
     answers: dict[int, str] = {}
-    workers = count(model.device)
-    with lanes(model.device) as pool:
+    workers = count(model.device) if len(prompts) > _FEW else 1
+    with lanes(model.device, workers) as pool:
         most = math.ceil(min(_ROWS, len(prompts)) / workers)
         cut = list(_batches(_groups(prompts, most), prompts, most))
 

@@ -19,9 +19,9 @@ def count(device: torch.device) -> int:
 
 
 @contextmanager
-def lanes(device: torch.device) -> Iterator[Executor]:
-    """Workers that share the cores; as many as count() says."""
-    threads, workers = torch.get_num_threads(), count(device)
+def lanes(device: torch.device, most: int = LANES) -> Iterator[Executor]:
+    """Workers that share the cores; as many as count() says, but not more than `most`."""
+    threads, workers = torch.get_num_threads(), min(most, count(device))
     each = threads // workers
     torch.set_num_threads(each)
     try:

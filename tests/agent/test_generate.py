@@ -97,6 +97,21 @@ def test_sampling_never_leaves_the_likeliest() -> None:
     assert chosen.min() >= 150 and len(set(chosen.tolist())) > 10
 
 
+def test_a_few_prompts_are_decoded_together(tiny: LanguageModel) -> None:
+    rows: list[int] = []
+
+    def note(module: object, inputs: object, keywords: dict[str, torch.Tensor]) -> None:
+        rows.append(len(keywords["input_ids"]))
+
+    hook = tiny.network.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        prompts = [Asked((5, n, 7), 2) for n in range(10, 30)]
+        assert generate(tiny, tiny.network, prompts) == [plain(tiny, one) for one in prompts]
+    finally:
+        hook.remove()
+    assert max(rows) == len(prompts)
+
+
 def test_lanes_share_the_prompts_and_keep_their_order(tiny: LanguageModel) -> None:
     threads: list[str] = []
 

@@ -34,3 +34,9 @@ def test_one_core_and_a_gpu_have_one_lane() -> None:
         with lanes(device) as pool:
             names = set(pool.map(lambda _: threading.current_thread().name, range(8)))
         assert len(names) == 1 and torch.get_num_threads() == threads
+
+
+def test_fewer_lanes_have_more_threads() -> None:
+    torch.set_num_threads(4)
+    with lanes(CPU, 1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 4
