@@ -103,7 +103,7 @@ def _self_edit(request: RoundRequest, seed: int, report: Report) -> _SelfEdit:
         Chunk(n, n, 0, one.title.replace("_", " "), one.context)
         for n, one in enumerate(request.passages)
     )
-    trusted = propose(replace(request.study, chunks=chunks, seed=seed), report)
+    trusted = propose(replace(request.study, chunks=chunks, seed=seed), report).trusted
     plan = select(chunks, trusted, 0, seed)
     return _SelfEdit(plan.items, {chunk.id: tuple(_writing(chunk, trusted)) for chunk in chunks})
 

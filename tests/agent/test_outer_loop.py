@@ -10,7 +10,8 @@ from agent.settings import TrainSettings
 from agent.study import StudyRequest
 from agent.train import TrainRequest, train
 from memory.records import Progress, StudyItem
-from policies.base import Candidate
+from policies.base import Candidate, Directives
+from policies.pipeline import Studied
 
 ITEMS = (StudyItem(None, "writer", "Write", "Who?", "practice"),)
 PASSAGE = Passage("Ferry", "Tarrick pays.", (Question("Who pays?", "Tarrick"),) * 3)
@@ -72,9 +73,10 @@ def test_a_round_teaches_what_worked(
     models.attach(models.load(request_.study.base), request_.output)
 
 
-def _proposed(request: StudyRequest, report: object) -> dict[Candidate, float]:
+def _proposed(request: StudyRequest, report: object) -> Studied:
     """What a model that can write would write."""
-    return {
+    written = {
         Candidate(chunk, chunk.text, "qa", f"Who pays, {request.seed}?", "Tarrick", "al"): 1.0
         for chunk in request.chunks
     }
+    return Studied(written, {}, Directives())
