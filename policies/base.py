@@ -110,6 +110,10 @@ class Policy:
     role = ""  # one line for `learnd policies`
     control = ""  # one line: what is cheap and would have to be beaten
 
+    def controlled(self) -> "Policy":
+        """Its control, to be put in its place; as a rule a pipeline without it."""
+        return Policy()
+
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
         """Write candidates for the chunks."""
         return []
