@@ -173,12 +173,14 @@ class Cycle:
             pipeline=settings.pipeline,
             probes_per_chunk=settings.probes_each(len(chunks)),
             seed=_seed(batch),
+            training=self._settings.train,
         )
         plan = self._executor.run(study, request, report)
         kind = directives.kind(chunks)
         style = directives.choose(kind, self._store.batches(), batch)
         probes = self._review.unseen(plan.probes, plan.items)
-        self._store.save_study(batch, plan.items, probes, SelfEdit(kind, style, plan.health))
+        self_edit = SelfEdit(kind, style, plan.figures, plan.health)
+        self._store.save_study(batch, plan.items, probes, self_edit)
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter

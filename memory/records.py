@@ -85,7 +85,7 @@ class StudyItem:
     """One training example. Loss falls on the answer; an empty prompt makes it plain text."""
 
     chunk_id: int | None  # None: about no document
-    kind: str  # qa | keywords | text
+    kind: str  # qa | keywords | text, or what a policy calls its own form
     prompt: str
     answer: str  # the sentence that says it, as the document does
     policy: str  # the policy that wrote it
@@ -134,12 +134,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What a policy says of itself after a batch; None: it does not apply, or nobody looked."""
+
+    reliability: float | None = None  # share of its reward's variance that is not chance, 0 to 1
+    entropy: float | None = None  # of what it decides by, nats
+    inflation: float | None = None  # how much its mean reward rose on what stayed the same
+    coverage: float | None = None  # share of what it was to look after that it reached, 0 to 1
+    abstained: str | None = None  # why it left the batch as it was
+    figures: Mapping[str, float] = field(default_factory=dict)  # what else it counted
+    notes: tuple[str, ...] = ()  # what it put right, dropped or found, for people
+    failed: str | None = None  # the trace, if it raised: the batch went on without it
+
+
+@dataclass(frozen=True, slots=True)
 class SelfEdit:
     """How a batch is studied: what was chosen for it, and the figures of its study set."""
 
     kind: str  # of its documents: prose | lists
     style: str  # see agent/directives.py
     figures: Mapping[str, float]  # chunks, facts, facts_phrased, items, probes
+    health: Mapping[str, Health] = field(default_factory=dict)  # of each policy of the pipeline
 
 
 @dataclass(frozen=True, slots=True)

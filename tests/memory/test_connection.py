@@ -1,7 +1,9 @@
 """Opening, refusing, sharing and failing."""
 
+import json
 import sqlite3
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from sqlite_utils.migrations import Migrations
 
 from memory import connection, schema
 from memory.errors import DiskFull, NewerState, StateCorrupt, StateError
+from memory.records import Health, SelfEdit
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.stores import add, learn
@@ -179,3 +182,11 @@ def test_a_full_disk_is_named_and_heals(state: Path) -> None:
         assert store.check() == []
         store.db.conn.execute("PRAGMA max_page_count = 1000000")
         add(store, "a.md", "long text " * 10_000)
+
+
+def test_a_self_edit_reads_as_it_was_written() -> None:
+    health = {"al": Health(0.5, abstained="too little", notes=("one",), figures={"kept": 2.0})}
+    edit = SelfEdit("prose", "steady", {"items": 3.0}, health)
+    assert connection.decode_self_edit(json.dumps(asdict(edit))) == edit
+    earlier = '{"kind": "prose", "style": "steady", "figures": {}}'
+    assert connection.decode_self_edit(earlier) == SelfEdit("prose", "steady", {})
