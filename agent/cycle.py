@@ -83,7 +83,7 @@ class Cycle:
         """
         finished = []
         try:
-            while batch := self._unfinished() or self._gather():
+            while batch := self._unfinished() or self._relief() or self._gather():
                 finished.append(self._finish(batch, report))
         finally:
             self._executor.close()  # the child's memory goes back while nothing is to do
@@ -105,10 +105,8 @@ class Cycle:
         due = always or consolidation.is_due(self._store, self._settings.consolidate)
         if not due or self._store.head().adapter is None:
             return None
-        seed = len(self._store.batches()) + 1
         try:
-            batch = self._store.create_consolidation(self._store.head().adapter, seed)
-            return self._finish(batch, report)
+            return self._finish(self._begin_consolidation(), report)
         finally:
             self._executor.close()
 
@@ -132,6 +130,16 @@ class Cycle:
             self._store.fail_stage(live, str(GaveWay()), max_attempts=1)
             return None
         return live
+
+    def _relief(self) -> Batch | None:
+        """A consolidation that cannot wait for idle hours."""
+        if not consolidation.is_needed(self._store, self._settings.consolidate):
+            return None
+        return self._begin_consolidation()
+
+    def _begin_consolidation(self) -> Batch:
+        seed = len(self._store.batches()) + 1
+        return self._store.create_consolidation(self._store.head().adapter, seed)
 
     def _attempt(self, batch: Batch, report: Report) -> Batch:
         """One of the two places that catch: a batch is retried, and in the end set aside."""

@@ -226,6 +226,7 @@ def encode_verdict(verdict: Verdict) -> str:
             "figures": dict(verdict.figures),
             "scale": verdict.scale,
             "harmed": verdict.harmed,
+            "far": verdict.far,
         },
         allow_nan=False,
     )

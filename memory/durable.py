@@ -45,6 +45,7 @@ FAILPOINTS = frozenset(
         "store.promote",
         "store.quarantine_file",
         "store.restart_batch",
+        "store.save_base",
         "store.save_chunks",
         "store.save_examination",
         "store.save_merge",

@@ -115,6 +115,18 @@ class Learning(Generations):
         tail = "WHERE batch_id = ? AND phase = ? ORDER BY id"
         return self._select(ProbeResult, tail, batch_id, phase)
 
+    def base_results(self) -> dict[int, ProbeResult]:
+        """What the untouched model answered to general probes, by probe id."""
+        general = "probe_id IN (SELECT id FROM probes WHERE chunk_id IS NULL)"
+        tail = f"WHERE {general} AND (generation = 0 OR phase = 'base') ORDER BY id"
+        return {result.probe_id: result for result in self._select(ProbeResult, tail)}
+
+    def save_base(self, batch_id: int, results: Iterable[ProbeResult]) -> None:
+        """What the untouched model answered when a batch was examined; see base_results()."""
+        asked = {"phase": Phase.BASE, "generation": None, "asked_at": self._timestamp()}
+        with self._transaction("save_base"):
+            self._insert_all("probe_results", results, batch_id=batch_id, **asked)
+
     def save_review(self, results: Iterable[ProbeResult]) -> None:
         """What the head answered in idle time, to probes that it was not asked in its examination.
 

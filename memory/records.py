@@ -120,6 +120,7 @@ class Phase(StrEnum):
     BEFORE = "before"  # the head that the batch was trained on
     AFTER = "after"  # the candidate
     REVIEW = "review"  # the candidate again, when it was served already
+    BASE = "base"  # the untouched model, asked what everybody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class Verdict:
     figures: Mapping[str, float] = field(default_factory=dict)
     scale: float = 1.0  # share of what the batch changed that is kept
     harmed: bool = False  # whether losses speak against it: less of it might be accepted
+    far: bool = False  # whether too much of the base was lost, by all batches together
 
 
 @dataclass(frozen=True, slots=True)

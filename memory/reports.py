@@ -1,5 +1,6 @@
 """What people and the dashboard look at: one row a document, one row a probe, and counts."""
 
+import json
 from dataclasses import dataclass
 
 from memory.connection import Connection
@@ -30,6 +31,10 @@ LEFT JOIN latest_results AS latest ON latest.probe_id = probe.id
 LEFT JOIN probe_results AS first ON first.probe_id = probe.id
     AND first.batch_id = probe.batch_id AND first.phase = 'before'
 ORDER BY probe.id
+"""
+_DRIFT = """
+SELECT verdict FROM adapters JOIN batches ON batches.id = batch_id
+WHERE digest = (SELECT adapter FROM generations ORDER BY number DESC LIMIT 1)
 """
 _COUNTS = """
 SELECT
@@ -93,3 +98,15 @@ class Reports(Connection):
         states = dict.fromkeys(map(str, DocumentState), 0)
         found = self._rows("SELECT state, count(*) AS number FROM documents GROUP BY state")
         return states | {row["state"]: row["number"] for row in found} | self._rows(_COUNTS)[0]
+
+    def drift(self) -> dict[str, float]:
+        """How far the head's weights alone were from the base when they were examined: of the
+        general probes those asked, right before and after, lost, and the mean fall of the right
+        answers in nats per token. Empty for the base itself."""
+        figures = [json.loads(text)["figures"] for text in self._column(_DRIFT)]
+        return {
+            name.removeprefix("base_"): value
+            for one in figures
+            for name, value in one.items()
+            if name.startswith("base_")
+        }

@@ -367,6 +367,31 @@ def test_a_consolidation_that_knows_less_is_not_served(store: Store, state: Path
     assert [one.state for one in store.documents()] == [DocumentState.LEARNED]
 
 
+def test_before_the_base_is_too_far_all_is_trained_anew_from_it(store: Store, state: Path) -> None:
+    """Each batch loses three general answers, too few to tell from chance; beginning again at the
+    base brings them back."""
+
+    def right(probe: Probe) -> bool:
+        onward = 0
+        for request in executor.of(TrainRequest):
+            onward = onward + 1 if request.parent else 1
+        known = [one.question for one in store.probes() if one.chunk_id is None]
+        return probe.question not in known[: 3 * onward]
+
+    executor = Scripted(right=right)
+    gate = GateSettings(min_learned=0, base_lost=0.2)
+    settings = PipelineSettings(attempts=3, gate=gate)
+    cycle = cycle_for(store, state, executor, settings)
+    learned(store, cycle, "a.md")
+    assert store.drift()["lost"] == 3
+    learned(store, cycle, "b.md")
+    _, refused, rebuilt, again, *_ = store.batches()
+    assert refused.stage is Stage.REJECTED and refused.verdict is not None and refused.verdict.far
+    assert rebuilt.consolidates and rebuilt.stage is Stage.SERVING
+    assert again.document_ids == refused.document_ids
+    assert store.check(Artifacts(state)) == []
+
+
 def test_in_idle_time_what_is_due_is_asked_of_what_is_served(store: Store, state: Path) -> None:
     executor = Scripted()
     settings = PipelineSettings(gate=GateSettings(neighbours=0, due=0, due_share=0))

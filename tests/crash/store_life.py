@@ -105,6 +105,9 @@ def _step(store: Store, artifacts: Artifacts, batch: Batch) -> None:
             store.save_training(batch, Adapter(digest, parent, batch.id, {"loss": 0.1}, _THEN))
         case Stage.TRAINED:
             probes = store.probes(batch.id)
+            if not store.base_results():
+                general = [one for one in store.probes() if one.chunk_id is None]
+                store.save_base(batch.id, answers(general, True))
             store.save_examination(batch, answers(probes, False), answers(probes, True))
         case Stage.EXAMINED:
             lies = any("lie" in store.document(one).text for one in batch.document_ids)
