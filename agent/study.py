@@ -5,7 +5,7 @@ costs general knowledge (CHANGELOG.md), and what is served and trained does not 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from agent import models
 from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import Embedder, LanguageModel, question_tokens
+from agent.proofreading import faults
 from memory.records import Chunk, Progress
 from policies import load
 from policies.base import Ask, Candidate, StudyPlan
@@ -35,16 +36,27 @@ class StudyRequest:
 
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
-    """What is trained on, and what is asked. Raises UnknownPolicy."""
-    trusted = propose(request, report)
-    return select(request.chunks, trusted, request.probes_per_chunk, request.seed)
+    """What is trained on, and what is asked; probes that are wrong say so. Raises UnknownPolicy."""
+    tools = _tools(request, report)
+    trusted = _proposed(request, tools)
+    plan = select(request.chunks, trusted, request.probes_per_chunk, request.seed)
+    found = faults(plan.probes, request.chunks, tools)
+    probes = tuple(replace(probe, fault=found.get(probe, "")) for probe in plan.probes)
+    return replace(plan, probes=probes, health={**plan.health, "faulty": len(found)})
 
 
 def propose(request: StudyRequest, report: Report) -> dict[Candidate, float]:
     """Let each policy propose, then let each of them judge what all have proposed; what none
     distrusts stays, with what the strictest thinks of it. Raises UnknownPolicy."""
+    return _proposed(request, _tools(request, report))
+
+
+def _tools(request: StudyRequest, report: Report) -> "ModelTools":
     report(Progress("study", 0, 1))  # loading takes its time
-    tools = ModelTools(_practised(request), models.Embedder(request.embedder), report)
+    return ModelTools(_practised(request), models.Embedder(request.embedder), report)
+
+
+def _proposed(request: StudyRequest, tools: "ModelTools") -> dict[Candidate, float]:
     policies = [load(name) for name in request.pipeline]
     chunks, seed = request.chunks, request.seed
     candidates = [one for policy in policies for one in policy.propose(chunks, tools, seed)]

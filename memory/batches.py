@@ -95,13 +95,15 @@ class Batches(Generations):
         probes: Sequence[Probe],
         self_edit: SelfEdit | None = None,
     ) -> Batch:
-        """NEW -> STUDIED: what will be trained on, how, and what will be asked. Ids are given
-        here."""
+        """NEW -> STUDIED: what will be trained on, how, and what will be asked, but for probes with
+        a fault. Ids are given here."""
         chosen = json.dumps(asdict(self_edit), allow_nan=False) if self_edit else None
         with self._transaction("save_study"):
             self._move(batch, Stage.STUDIED, self_edit=chosen)
             self._insert_all("study_items", items, batch_id=batch.id)
-            self._insert_all("probes", probes, batch_id=batch.id)
+            for faulty in (False, True):
+                some = [probe for probe in probes if bool(probe.fault) == faulty]
+                self._insert_all("probes", some, batch_id=batch.id, retired=faulty)
         return self.batch(batch.id)
 
     def save_training(self, batch: Batch, adapter: Adapter) -> Batch:

@@ -102,6 +102,7 @@ class Probe:
     answer: str  # what a right answer must hold
     statement: str  # what a model that learned it says: a sentence with the answer
     id: int = 0
+    fault: str = ""  # why it is never asked
 
 
 @dataclass(frozen=True, slots=True)

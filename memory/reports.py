@@ -23,13 +23,15 @@ _PROBE_ROWS = """
 SELECT probe.id, path, kind, question, probe.answer AS expected, latest.answer AS said,
     first.correct AS before, latest.correct AS correct, latest.logprob, latest.generation,
     (SELECT max(generation) FROM probe_results AS right WHERE right.probe_id = probe.id
-        AND right.correct) AS known_in
-FROM live_probes AS probe
+        AND right.correct) AS known_in, fault
+FROM (SELECT * FROM live_probes
+    UNION ALL SELECT * FROM probes WHERE fault != '' AND batch_id IN held_batches) AS probe
 LEFT JOIN chunks ON chunks.id = chunk_id
 LEFT JOIN documents ON documents.id = document_id
 LEFT JOIN latest_results AS latest ON latest.probe_id = probe.id
 LEFT JOIN probe_results AS first ON first.probe_id = probe.id
     AND first.batch_id = probe.batch_id AND first.phase = 'before'
+WHERE fault = '' OR state != 'retired'
 ORDER BY probe.id
 """
 _DRIFT = """
@@ -67,7 +69,7 @@ class DocumentRow:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """One live probe and how it stands. None where it was never asked."""
+    """One probe and how it stands; None where it was never asked."""
 
     id: int
     path: str | None  # None: a general probe
@@ -80,6 +82,7 @@ class ProbeRow:
     logprob: float | None  # nats per token
     generation: int | None  # the one that said it
     known_in: int | None  # the last generation that was right; before `generation`: it slipped
+    fault: str  # why it is never asked
 
 
 class Reports(Connection):
@@ -90,7 +93,7 @@ class Reports(Connection):
         return self._records(DocumentRow, _DOCUMENT_ROWS)
 
     def probe_rows(self) -> list[ProbeRow]:
-        """Every live probe, oldest first."""
+        """Every live probe, and those that are wrong themselves, oldest first."""
         return self._records(ProbeRow, _PROBE_ROWS)
 
     def counts(self) -> dict[str, int]:

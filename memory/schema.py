@@ -163,3 +163,9 @@ def first(db: Database) -> None:
 @migrations()
 def self_edits(db: Database) -> None:
     db.execute("ALTER TABLE batches ADD COLUMN self_edit TEXT")  # JSON
+
+
+@migrations()
+def faulty_probes(db: Database) -> None:
+    """A probe with a fault is retired from the beginning."""
+    db.execute("ALTER TABLE probes ADD COLUMN fault TEXT NOT NULL DEFAULT ''")

@@ -161,7 +161,7 @@ def probes(
 
     with wiring.read_state(configured(config, state=state)) as opened:
         rows = opened.store.probe_rows()
-    columns = ("path", "kind", "question", "expected", "said", "before", "correct")
+    columns = ("path", "kind", "question", "expected", "said", "before", "correct", "fault")
     render.to_json(rows) if as_json else render.table("probes", render.as_rows(rows, *columns))
 
 
