@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import consolidation, directives, general, material
+from agent import consolidation, contradictions, directives, general, material
 from agent.batching import choose
 from agent.chunking import split
 from agent.examination import Examination
@@ -56,6 +56,7 @@ class Cycle:
     ) -> None:
         self._store = store
         self._artifacts = artifacts
+        self._index = index
         self._review = Review(store, index, settings.gate)
         self._examination = Examination(
             store, artifacts, executor, self._review, settings.gate, base
@@ -186,7 +187,10 @@ class Cycle:
         kind = directives.kind(chunks)
         style = directives.choose(kind, self._store.batches(), batch)
         probes = self._review.unseen(plan.probes, plan.items)
-        self._store.save_study(batch, plan.items, probes, SelfEdit(kind, style, plan.health))
+        self_edit = SelfEdit(kind, style, plan.health)
+        self._review.refresh()
+        warned = contradictions.find(self._store, self._index, batch, plan.items)
+        self._store.save_study(batch, plan.items, probes, self_edit, warned)
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter

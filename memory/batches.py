@@ -12,6 +12,7 @@ from memory.records import (
     TRANSITIONS,
     Adapter,
     Batch,
+    Contradiction,
     Generation,
     Phase,
     Probe,
@@ -94,6 +95,7 @@ class Batches(Generations):
         items: Sequence[StudyItem],
         probes: Sequence[Probe],
         self_edit: SelfEdit | None = None,
+        contradictions: Sequence[Contradiction] = (),
     ) -> Batch:
         """NEW -> STUDIED: what will be trained on, how, and what will be asked, but for probes with
         a fault. Ids are given here."""
@@ -104,6 +106,7 @@ class Batches(Generations):
             for faulty in (False, True):
                 some = [probe for probe in probes if bool(probe.fault) == faulty]
                 self._insert_all("probes", some, batch_id=batch.id, retired=faulty)
+            self._insert_all("contradictions", contradictions, batch_id=batch.id)
         return self.batch(batch.id)
 
     def save_training(self, batch: Batch, adapter: Adapter) -> Batch:

@@ -19,6 +19,11 @@ SELECT live_items.id AS item_id, chunk_id, document_id
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
 """
 
+_STATEMENTS = """
+SELECT DISTINCT document_id, live_items.answer FROM probes
+JOIN chunks ON chunks.id = probes.chunk_id JOIN live_items ON live_items.chunk_id = chunks.id
+WHERE probes.id = ? AND live_items.kind != 'text'
+"""
 _STUDIED = """
 SELECT DISTINCT CASE kind WHEN 'text' THEN answer ELSE title || ': ' || answer END AS text
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
@@ -152,6 +157,10 @@ class Learning(Generations):
     def studied(self) -> list[str]:
         """What the head was taught about documents, each statement once, under its title."""
         return [str(row["text"]) for row in self._rows(_STUDIED)]
+
+    def statements_near(self, probe_id: int) -> list[tuple[int, str]]:
+        """What the head was taught about the chunk of a probe, as (document id, statement)."""
+        return [(row["document_id"], row["answer"]) for row in self._rows(_STATEMENTS, probe_id)]
 
     def rehearsable(self) -> list[Rehearsable]:
         """The live study items about documents, without their texts: there may be very many."""

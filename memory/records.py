@@ -146,6 +146,16 @@ class SelfEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What a new document says, and what one says that was learned before: both cannot be so."""
+
+    document_id: int
+    statement: str
+    earlier_id: int  # the other document
+    earlier: str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Documents that are learned together; none: a consolidation. One batch is live at a time."""
 

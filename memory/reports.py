@@ -34,6 +34,12 @@ LEFT JOIN probe_results AS first ON first.probe_id = probe.id
 WHERE fault = '' OR state != 'retired'
 ORDER BY probe.id
 """
+_CONFLICTS = """
+SELECT DISTINCT new.path, new.version, statement, old.path AS earlier_path, earlier
+FROM contradictions JOIN documents AS new ON new.id = document_id
+JOIN documents AS old ON old.id = earlier_id
+WHERE new.state != 'retired' AND old.state = 'learned' ORDER BY new.path, contradictions.id
+"""
 _DRIFT = """
 SELECT verdict FROM adapters JOIN batches ON batches.id = batch_id
 WHERE digest = (SELECT adapter FROM generations ORDER BY number DESC LIMIT 1)
@@ -85,6 +91,17 @@ class ProbeRow:
     fault: str  # why it is never asked
 
 
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two documents that seem to say the same of the same thing, but for one value."""
+
+    path: str
+    version: int
+    statement: str
+    earlier_path: str
+    earlier: str  # its statement
+
+
 class Reports(Connection):
     """Read-only summaries."""
 
@@ -101,6 +118,10 @@ class Reports(Connection):
         states = dict.fromkeys(map(str, DocumentState), 0)
         found = self._rows("SELECT state, count(*) AS number FROM documents GROUP BY state")
         return states | {row["state"]: row["number"] for row in found} | self._rows(_COUNTS)[0]
+
+    def conflicts(self) -> list[Conflict]:
+        """Between the present versions of documents, by path."""
+        return self._records(Conflict, _CONFLICTS)
 
     def drift(self) -> dict[str, float]:
         """How far the head's weights alone were from the base when they were examined: of the
