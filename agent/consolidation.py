@@ -42,6 +42,6 @@ def _learned_since(batches: Sequence[Batch]) -> int:
     for batch in batches:
         if batch.consolidates and batch.stage in (Stage.SERVING, Stage.REJECTED):
             waiting = 0
-        elif batch.stage is Stage.SERVING:
+        elif batch.stage is Stage.SERVING and batch.document_ids:
             waiting += 1
     return waiting

@@ -88,7 +88,7 @@ class Examination:
             results = self._answers(adapter.digest, paper.probes, report)
             verdict = self._judged(batch, paper, before, results)
             yield _Candidate(adapter, results, verdict)
-            if batch.consolidates or not verdict.harmed:
+            if not (batch.document_ids and verdict.harmed):
                 return
 
     def _shrunk(self, whole: Adapter, share: float, report: Report) -> Adapter:
@@ -153,8 +153,8 @@ class Examination:
         )
         known = self._store.base_results()
         base = sitting({probe.id for probe in paper.general} & known.keys(), known.values(), after)
-        if batch.consolidates:
-            return gate.judge_rebuilt(old, general, self._settings, base)
+        if not batch.document_ids:
+            return gate.judge_rebuilt(old, general, self._settings, base, gain=int(batch.repairs))
         return gate.judge(new, old, general, self._settings, base)
 
     def _asked_of(self, batch: Batch, results: Sequence[ProbeResult]) -> Paper:

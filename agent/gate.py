@@ -71,11 +71,16 @@ def judge(
 
 
 def judge_rebuilt(
-    old: Sitting, general: Sitting, settings: GateSettings, base: Sitting = NOBODY
+    old: Sitting,
+    general: Sitting,
+    settings: GateSettings,
+    base: Sitting = NOBODY,
+    gain: int = 0,
 ) -> Verdict:
-    """A consolidation has nothing new to show: it must know at least as much of the old."""
-    right, needed = old.right_after, old.right_before
-    reasons = [] if right >= needed else [f"only {right} old probes are right, {needed} were"]
+    """A consolidation has nothing new to show: it must know at least as much of the old, and a
+    repair more of it, by `gain` probes."""
+    right, needed = old.right_after, old.right_before + gain
+    reasons = [] if right >= needed else [f"only {right} old probes are right, {needed} are needed"]
     floor = judge(NOBODY, old, general, settings, base)
     return replace(
         floor, accepted=not reasons and floor.accepted, reasons=(*reasons, *floor.reasons)
@@ -99,12 +104,12 @@ def _learned(new: Sitting, settings: GateSettings) -> list[str]:
 
 def _kept(name: str, group: Sitting, settings: GateSettings) -> list[str]:
     """Shaky facts flip both ways by chance; harm flips one way (McNemar 1947, exact)."""
-    chance = _chance(group)
-    if chance >= settings.false_rejects:
+    likely = chance(group.lost, group.won)
+    if likely >= settings.false_rejects:
         return []
     return [
         f"{group.lost} {name} probes were lost and {group.won} won;"
-        f" chance does so in {chance:.1%} of cases"
+        f" chance does so in {likely:.1%} of cases"
     ]
 
 
@@ -115,7 +120,7 @@ def _capped(general: Sitting, base: Sitting, settings: GateSettings) -> list[str
     """
     right, allowed = base.right_after, (1 - settings.base_lost) * base.right_before
     worse = general.right_after < general.right_before
-    if not worse or right >= allowed or _chance(base) >= settings.false_rejects:
+    if not worse or right >= allowed or chance(base.lost, base.won) >= settings.false_rejects:
         return []
     return [
         f"the base answers {base.right_before} general probes, these weights {right};"
@@ -123,9 +128,9 @@ def _capped(general: Sitting, base: Sitting, settings: GateSettings) -> list[str
     ]
 
 
-def _chance(group: Sitting) -> float:
+def chance(lost: int, won: int) -> float:
     """Of at least so many losses among the flips, if both ways are equally likely."""
-    lost, flips = group.lost, group.lost + group.won
+    flips = lost + won
     return sum(math.comb(flips, k) for k in range(lost, flips + 1)) / float(2**flips)
 
 

@@ -82,11 +82,17 @@ class Batches(Generations):
             batch_id = self._begin(parent, seed)
         return self.batch(batch_id)
 
-    def _begin(self, parent: str | None, seed: int) -> int:
+    def create_repair(self, parent: str | None, seed: int) -> Batch:
+        """As create_consolidation(), to teach again what slipped."""
+        with self._transaction("create_batch"):
+            batch_id = self._begin(parent, seed, repairs=True)
+        return self.batch(batch_id)
+
+    def _begin(self, parent: str | None, seed: int, repairs: bool = False) -> int:
         if live := self.live_batch():
             raise IllegalTransition(f"batch {live.id} is still {live.stage}")
         now = self._timestamp()
-        row = {"stage": Stage.NEW, "parent": parent, "seed": seed}
+        row = {"stage": Stage.NEW, "parent": parent, "seed": seed, "repairs": repairs}
         return self._insert("batches", **row, created_at=now, updated_at=now)
 
     def save_study(
@@ -174,6 +180,19 @@ class Batches(Generations):
             for document_id in self.superseded(batch):
                 self._retire(document_id)
         return self.generation(number)
+
+    def give_up(self, number: int, reason: str, max_attempts: int) -> Generation:
+        """Serve an earlier generation again; the documents that the head's batch taught wait for
+        another batch, or are quarantined after max_attempts."""
+        adapter = self.head().adapter
+        if adapter is None:
+            raise ValueError("there is nothing before the base")
+        with self._transaction("give_up"):
+            self._release(self.batch(self.adapter(adapter).batch_id), reason, max_attempts)
+            old = self.generation(number)
+            note = f"rollback to {old.name}: {reason}"
+            new = self._append_generation(old.adapter, old.model, None, note)
+        return self.generation(new)
 
     def superseded(self, batch: Batch) -> set[int]:
         """Learned document versions that this batch's documents replace, or will replace."""

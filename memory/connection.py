@@ -55,6 +55,7 @@ _DECODE: Mapping[str, Callable[[Any], Any]] = {
     "held": bool,
     "missing": bool,
     "phase": Phase,
+    "repairs": bool,
     "self_edit": lambda text: text and SelfEdit(**json.loads(text)),
     "stage": Stage,
     "state": DocumentState,

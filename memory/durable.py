@@ -41,6 +41,7 @@ FAILPOINTS = frozenset(
         "store.add_general",
         "store.create_batch",
         "store.fail_stage",
+        "store.give_up",
         "store.mark_missing",
         "store.promote",
         "store.quarantine_file",

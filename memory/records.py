@@ -157,7 +157,8 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents that are learned together; none: a consolidation. One batch is live at a time."""
+    """Documents that are learned together; none: what was learned is learned again. One batch is
+    live at a time."""
 
     id: int
     stage: Stage
@@ -172,11 +173,12 @@ class Batch:
     created_at: str
     updated_at: str
     self_edit: SelfEdit | None = None  # once studied
+    repairs: bool = False  # whether it teaches again what slipped, and nothing new
 
     @property
     def consolidates(self) -> bool:
         """Whether it teaches nothing new, but all again from the base."""
-        return not self.document_ids
+        return not (self.document_ids or self.repairs)
 
 
 @dataclass(frozen=True, slots=True)

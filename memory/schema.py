@@ -181,3 +181,8 @@ def contradictions(db: Database) -> None:
         earlier_id INTEGER NOT NULL REFERENCES documents,
         earlier TEXT NOT NULL
     ) STRICT""")
+
+
+@migrations()
+def repairs(db: Database) -> None:
+    db.execute("ALTER TABLE batches ADD COLUMN repairs INTEGER NOT NULL DEFAULT 0")

@@ -104,7 +104,7 @@ def practise(
 
 
 def _report(state: wiring.State, batch: Batch) -> BatchReport:
-    about = state.store.probes(None if batch.consolidates else batch.id, live_only=False)
+    about = state.store.probes(batch.id if batch.document_ids else None, live_only=False)
     own = {probe.id for probe in about if probe.chunk_id is not None}
 
     def right(phase: Phase) -> int:

@@ -115,6 +115,9 @@ def test_a_batch_without_probes_passes_on_what_it_kept() -> None:
 def test_what_was_rebuilt_must_know_as_much_as_before() -> None:
     assert judge_rebuilt(group([True, False], [False, True]), NOTHING, SETTINGS).accepted
     worse = judge_rebuilt(group([True, True], [True, False]), NOTHING, SETTINGS)
-    assert not worse.accepted and worse.reasons == ("only 1 old probes are right, 2 were",)
+    assert not worse.accepted and worse.reasons == ("only 1 old probes are right, 2 are needed",)
+    same = group([True, False], [True, False])
+    assert judge_rebuilt(same, NOTHING, SETTINGS).accepted
+    assert not judge_rebuilt(same, NOTHING, SETTINGS, gain=1).accepted
     harmed = group([True] * 20, [True] * 16 + [False] * 4)
     assert not judge_rebuilt(group([True], [True]), harmed, SETTINGS).accepted
