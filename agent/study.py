@@ -15,6 +15,7 @@ from agent import models
 from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import Embedder, LanguageModel, question_tokens
+from agent.proofreading import faults
 from agent.settings import TrainSettings
 from agent.train import encode, scores
 from agent.trial import TrialRequest, trial
@@ -43,19 +44,35 @@ class StudyRequest:
 
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
-    """What is trained on, and what is asked. Raises UnknownPolicy, PoliciesFailed."""
-    studied = propose(request, report)
+    """What is trained on, and what is asked; probes that are wrong say so. Raises UnknownPolicy,
+    PoliciesFailed."""
+    pipeline, tools = _pipeline(request), _tools(request, report)
+    studied = pipeline.run(request.chunks, tools, request.seed)
     plan = select(request.chunks, studied.trusted, request.probes_per_chunk, request.seed)
-    return replace(plan, health=studied.health, directives=studied.directives)
+    found = faults(plan.probes, request.chunks, tools)
+    return replace(
+        plan,
+        probes=tuple(replace(probe, fault=found.get(probe, "")) for probe in plan.probes),
+        figures={**plan.figures, "faulty": len(found)},
+        health=studied.health,
+        directives=studied.directives,
+    )
 
 
 def propose(request: StudyRequest, report: Report) -> Studied:
     """What the policies propose and trust. Raises UnknownPolicy, PoliciesFailed."""
-    pipeline = Pipeline([load(name) for name in request.pipeline])
+    pipeline = _pipeline(request)
+    return pipeline.run(request.chunks, _tools(request, report), request.seed)
+
+
+def _pipeline(request: StudyRequest) -> Pipeline:
+    return Pipeline([load(name) for name in request.pipeline])
+
+
+def _tools(request: StudyRequest, report: Report) -> "ModelTools":
     report(Progress("study", 0, 1))  # loading takes its time
     model, embedder = _practised(request), models.Embedder(request.embedder)
-    tools = ModelTools(model, embedder, request.base, request.training, report)
-    return pipeline.run(request.chunks, tools, request.seed)
+    return ModelTools(model, embedder, request.base, request.training, report)
 
 
 def _practised(request: StudyRequest) -> LanguageModel:

@@ -56,6 +56,7 @@ _DECODE: Mapping[str, Callable[[Any], Any]] = {
     "held": bool,
     "missing": bool,
     "phase": Phase,
+    "repairs": bool,
     "self_edit": lambda text: text and decode_self_edit(text),
     "stage": Stage,
     "state": DocumentState,
@@ -227,6 +228,7 @@ def encode_verdict(verdict: Verdict) -> str:
             "figures": dict(verdict.figures),
             "scale": verdict.scale,
             "harmed": verdict.harmed,
+            "far": verdict.far,
         },
         allow_nan=False,
     )

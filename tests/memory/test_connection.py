@@ -69,8 +69,10 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A learnd with one more migration, of these statements."""
     statements = ["ALTER TABLE files ADD COLUMN owner TEXT"]
     later = Migrations("learnd")
-    later(name="first")(schema.first)
-    later(name="self_edits")(schema.self_edits)
+    with Database(memory=True, execute_plugins=False) as empty:
+        earlier = [one.name for one in schema.migrations.pending(empty)]
+    for name in earlier:
+        later(name=name)(getattr(schema, name))
 
     @later()
     def next_one(db: Database) -> None:
@@ -78,7 +80,7 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             db.execute(statement)
 
     monkeypatch.setattr(connection, "migrations", later)
-    monkeypatch.setattr(connection, "migration_names", lambda: {"first", "self_edits", "next_one"})
+    monkeypatch.setattr(connection, "migration_names", lambda: {*earlier, "next_one"})
     return statements
 
 
