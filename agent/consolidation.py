@@ -6,25 +6,42 @@ chosen for the first (nullspace.py). Training anew on everything bounds both, an
 what was forgotten on request.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from agent.settings import ConsolidateSettings
-from memory.records import Stage
+from memory.records import Batch, Stage
 from memory.store import Store
 
 
 def is_due(store: Store, settings: ConsolidateSettings) -> bool:
     """Whether enough was learned, or has slipped, since the last consolidation that was judged, and
     nothing was learned just now. Without a new batch it is never done again: no flapping."""
+    waiting = _learned_since(store.batches())
     if not settings.after:
         return False
-    waiting = 0
-    for batch in store.batches():
-        if batch.consolidates and batch.stage in (Stage.SERVING, Stage.REJECTED):
-            waiting = 0
-        elif batch.stage is Stage.SERVING:
-            waiting += 1
     since = datetime.now(UTC) - datetime.fromisoformat(store.head().created_at)
     if not waiting or since.total_seconds() < settings.idle_seconds:
         return False
     return waiting >= settings.after or store.slipped_share() >= settings.slipped
+
+
+def is_needed(store: Store, settings: ConsolidateSettings) -> bool:
+    """Whether the last batch was refused because step by step too much of the base was lost, and
+    to begin again at the base may help: so before its documents are tried again."""
+    batches = store.batches()
+    if not settings.after or not _learned_since(batches):
+        return False
+    last = batches[-1]
+    return last.stage is Stage.REJECTED and last.verdict is not None and last.verdict.far
+
+
+def _learned_since(batches: Sequence[Batch]) -> int:
+    """Batches that were learned since the last consolidation that was judged."""
+    waiting = 0
+    for batch in batches:
+        if batch.consolidates and batch.stage in (Stage.SERVING, Stage.REJECTED):
+            waiting = 0
+        elif batch.stage is Stage.SERVING and batch.document_ids:
+            waiting += 1
+    return waiting

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import consolidation, directives, general, material
+from agent import consolidation, contradictions, directives, general, material, repair
 from agent.batching import choose
 from agent.chunking import split
 from agent.examination import Examination
@@ -57,6 +57,7 @@ class Cycle:
     ) -> None:
         self._store = store
         self._artifacts = artifacts
+        self._index = index
         self._review = Review(store, index, settings.gate)
         self._examination = Examination(
             store, artifacts, executor, self._review, settings.gate, base
@@ -84,7 +85,7 @@ class Cycle:
         """
         finished = []
         try:
-            while batch := self._unfinished() or self._gather():
+            while batch := self._unfinished() or self._relief() or self._gather():
                 finished.append(self._finish(batch, report))
         finally:
             self._executor.free()  # the child's memory goes back while nothing is to do
@@ -97,6 +98,20 @@ class Cycle:
         finally:
             self._executor.free()
 
+    def repair(self, report: Report) -> Batch | None:
+        """If reviews show that the head lost what it knew: teach that again, or else go back to the
+        generation before. None: nothing was to be repaired. As consolidate() else."""
+        batch, gate = None, self._settings.gate
+        if consolidation.is_due(self._store, self._settings.consolidate):
+            return None  # it repairs more
+        if repair.is_due(self._store, gate):
+            batch = self._finish_idle(self._store.create_repair, report)
+        earlier = repair.fallback(self._store, gate)
+        if earlier and earlier.model and self._artifacts.is_sound("models", earlier.model):
+            reason = "what it taught harmed what was known"
+            self._store.give_up(earlier.number, reason, self._settings.attempts)
+        return batch
+
     def consolidate(self, report: Report, always: bool = False) -> Batch | None:
         """Rebuild the adapter from the base on all that it should hold, if that is due, or always.
 
@@ -106,12 +121,7 @@ class Cycle:
         due = always or consolidation.is_due(self._store, self._settings.consolidate)
         if not due or self._store.head().adapter is None:
             return None
-        seed = len(self._store.batches()) + 1
-        try:
-            batch = self._store.create_consolidation(self._store.head().adapter, seed)
-            return self._finish(batch, report)
-        finally:
-            self._executor.free()
+        return self._finish_idle(self._store.create_consolidation, report)
 
     def step(self, batch: Batch, report: Report) -> Batch:
         """Take a batch one stage further."""
@@ -129,10 +139,25 @@ class Cycle:
     def _unfinished(self) -> Batch | None:
         """The live batch; but a consolidation that was cut off does not keep documents waiting."""
         live = self._store.live_batch()
-        if live and live.consolidates and self._store.documents(DocumentState.PENDING):
+        if live and not live.document_ids and self._store.documents(DocumentState.PENDING):
             self._store.fail_stage(live, str(GaveWay()), max_attempts=1)
             return None
         return live
+
+    def _relief(self) -> Batch | None:
+        """A consolidation that cannot wait for idle hours."""
+        if not consolidation.is_needed(self._store, self._settings.consolidate):
+            return None
+        return self._begin(self._store.create_consolidation)
+
+    def _begin(self, create: Callable[[str | None, int], Batch]) -> Batch:
+        return create(self._store.head().adapter, len(self._store.batches()) + 1)
+
+    def _finish_idle(self, create: Callable[[str | None, int], Batch], report: Report) -> Batch:
+        try:
+            return self._finish(self._begin(create), report)
+        finally:
+            self._executor.free()
 
     def _attempt(self, batch: Batch, report: Report) -> Batch:
         """One of the two places that catch: a batch is retried, and in the end set aside."""
@@ -156,7 +181,7 @@ class Cycle:
         return self._store.create_batch(chosen, self._store.head().adapter, seed)
 
     def _study(self, batch: Batch, report: Report) -> None:
-        if batch.consolidates:
+        if not batch.document_ids:
             self._store.save_study(batch, (), ())
             return
         settings = self._settings.study
@@ -174,12 +199,16 @@ class Cycle:
             pipeline=settings.pipeline,
             probes_per_chunk=settings.probes_each(len(chunks)),
             seed=_seed(batch),
+            training=self._settings.train,
         )
         plan = self._executor.run(study, request, report)
         kind = directives.kind(chunks)
         style = directives.choose(kind, self._store.batches(), batch)
         probes = self._review.unseen(plan.probes, plan.items)
-        self._store.save_study(batch, plan.items, probes, SelfEdit(kind, style, plan.health))
+        self_edit = SelfEdit(kind, style, plan.figures, plan.health)
+        self._review.refresh()
+        warned = contradictions.find(self._store, self._index, batch, plan.items)
+        self._store.save_study(batch, plan.items, probes, self_edit, warned)
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter
@@ -208,6 +237,8 @@ class Cycle:
         settings, seed = self._settings.train, _seed(batch)
         if batch.consolidates:
             return material.everything(self._store, settings, self._settings.consolidate, seed)
+        if batch.repairs:
+            return material.again(self._store, batch, settings, seed)
         near = self._review.neighbours(batch)
         return material.beside(self._store, batch, settings, seed, near)
 
@@ -250,6 +281,8 @@ def _note(batch: Batch) -> str:
     """What the generation is for, for people."""
     if batch.consolidates:
         return "consolidated"
+    if batch.repairs:
+        return "repaired what had slipped"
     count = len(batch.document_ids)
     style = batch.self_edit.style if batch.self_edit else directives.STEADY
     return f"learned {count} document{'s' * (count > 1)}, {style}"

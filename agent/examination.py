@@ -55,6 +55,7 @@ class Examination:
         """Ask before and after, and save it with the adapter that is to be judged."""
         paper = self._review.paper(batch)
         before = self._before(batch, paper.probes, report)
+        self._ask_base(batch, paper.general, before, report)
         first, *smaller = self._candidates(batch, paper, before, report)
         chosen = smaller[-1] if smaller and smaller[-1].verdict.accepted else first
         shrunk = None if chosen is first else chosen.adapter
@@ -87,7 +88,7 @@ class Examination:
             results = self._answers(adapter.digest, paper.probes, report)
             verdict = self._judged(batch, paper, before, results)
             yield _Candidate(adapter, results, verdict)
-            if batch.consolidates or not verdict.harmed:
+            if not (batch.document_ids and verdict.harmed):
                 return
 
     def _shrunk(self, whole: Adapter, share: float, report: Report) -> Adapter:
@@ -114,6 +115,23 @@ class Examination:
         known |= {result.probe_id: result for result in asked}
         return [known[probe.id] for probe in probes]
 
+    def _ask_base(
+        self,
+        batch: Batch,
+        general: Sequence[Probe],
+        before: Sequence[ProbeResult],
+        report: Report,
+    ) -> None:
+        """Once for ever: the base never changes. A first batch's parent is the base itself."""
+        known = self._store.base_results()
+        unasked = {probe.id: probe for probe in general if probe.id not in known}
+        if batch.parent is None:
+            said = [result for result in before if result.probe_id in unasked]
+        else:
+            said = list(self._answers(None, list(unasked.values()), report))
+        if said:
+            self._store.save_base(batch.id, said)
+
     def _answers(
         self, adapter: str | None, probes: Sequence[Probe], report: Report
     ) -> Sequence[ProbeResult]:
@@ -133,9 +151,11 @@ class Examination:
             sitting({probe.id for probe in part}, before, after)
             for part in (paper.new, paper.old, paper.general)
         )
-        if batch.consolidates:
-            return gate.judge_rebuilt(old, general, self._settings)
-        return gate.judge(new, old, general, self._settings)
+        known = self._store.base_results()
+        base = sitting({probe.id for probe in paper.general} & known.keys(), known.values(), after)
+        if not batch.document_ids:
+            return gate.judge_rebuilt(old, general, self._settings, base, gain=int(batch.repairs))
+        return gate.judge(new, old, general, self._settings, base)
 
     def _asked_of(self, batch: Batch, results: Sequence[ProbeResult]) -> Paper:
         """The paper of an examination that was held, from its results."""

@@ -5,8 +5,10 @@ A policy may be stricter than this floor, never laxer.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Final
 
 from agent.settings import GateSettings
 from memory.records import ProbeResult, Verdict
@@ -40,8 +42,11 @@ class Sitting:
         return sum(result.correct for result in self.after.values())
 
 
+NOBODY: Final = Sitting({}, {})  # nothing was asked
+
+
 def sitting(
-    ids: Collection[int], before: Sequence[ProbeResult], after: Sequence[ProbeResult]
+    ids: Collection[int], before: Iterable[ProbeResult], after: Iterable[ProbeResult]
 ) -> Sitting:
     """The part of an examination that asked these probes."""
     return Sitting(
@@ -50,19 +55,33 @@ def sitting(
     )
 
 
-def judge(new: Sitting, old: Sitting, general: Sitting, settings: GateSettings) -> Verdict:
-    """Accept only if enough of the new is known, and of the old no more than allowed is lost."""
-    harm = [*_kept("old", old, settings), *_kept("general", general, settings)]
+def judge(
+    new: Sitting, old: Sitting, general: Sitting, settings: GateSettings, base: Sitting = NOBODY
+) -> Verdict:
+    """Accept only if enough of the new is known, and of the old no more than allowed is lost.
+
+    `base` compares the general probes with what the base answered, `general` with the parent.
+    """
+    far = _capped(general, base, settings)
+    harm = [*_kept("old", old, settings), *_kept("general", general, settings), *far]
     reasons = [*_finite(new, old, general), *_learned(new, settings), *harm]
-    figures = _figures(new, old, general)
-    return Verdict(not reasons, tuple(reasons), figures, harmed=reasons == harm != [])
+    figures = {**_figures(new, old, general, base), **_fall(base)}
+    harmed = reasons == harm != []
+    return Verdict(not reasons, tuple(reasons), figures, harmed=harmed, far=bool(far))
 
 
-def judge_rebuilt(old: Sitting, general: Sitting, settings: GateSettings) -> Verdict:
-    """A consolidation has nothing new to show: it must know at least as much of the old."""
-    right, needed = old.right_after, old.right_before
-    reasons = [] if right >= needed else [f"only {right} old probes are right, {needed} were"]
-    floor = judge(Sitting({}, {}), old, general, settings)
+def judge_rebuilt(
+    old: Sitting,
+    general: Sitting,
+    settings: GateSettings,
+    base: Sitting = NOBODY,
+    gain: int = 0,
+) -> Verdict:
+    """A consolidation has nothing new to show: it must know at least as much of the old, and a
+    repair more of it, by `gain` probes."""
+    right, needed = old.right_after, old.right_before + gain
+    reasons = [] if right >= needed else [f"only {right} old probes are right, {needed} are needed"]
+    floor = judge(NOBODY, old, general, settings, base)
     return replace(
         floor, accepted=not reasons and floor.accepted, reasons=(*reasons, *floor.reasons)
     )
@@ -85,18 +104,45 @@ def _learned(new: Sitting, settings: GateSettings) -> list[str]:
 
 def _kept(name: str, group: Sitting, settings: GateSettings) -> list[str]:
     """Shaky facts flip both ways by chance; harm flips one way (McNemar 1947, exact)."""
-    lost, won = group.lost, group.won
-    chance = sum(math.comb(lost + won, k) for k in range(lost, lost + won + 1)) / 2 ** (lost + won)
-    if chance >= settings.false_rejects:
+    likely = chance(group.lost, group.won)
+    if likely >= settings.false_rejects:
         return []
     return [
-        f"{lost} {name} probes were lost and {won} won; chance does so in {chance:.1%} of cases"
+        f"{group.lost} {name} probes were lost and {group.won} won;"
+        f" chance does so in {likely:.1%} of cases"
     ]
 
 
-def _figures(new: Sitting, old: Sitting, general: Sitting) -> dict[str, float]:
+def _capped(general: Sitting, base: Sitting, settings: GateSettings) -> list[str]:
+    """Steps that are each too small to show add up; what the base answers bounds their sum.
+
+    Nobody is blamed for what the parent had lost before.
+    """
+    right, allowed = base.right_after, (1 - settings.base_lost) * base.right_before
+    worse = general.right_after < general.right_before
+    if not worse or right >= allowed or chance(base.lost, base.won) >= settings.false_rejects:
+        return []
+    return [
+        f"the base answers {base.right_before} general probes, these weights {right};"
+        f" {math.ceil(allowed)} are needed (gate.base_lost)"
+    ]
+
+
+def chance(lost: int, won: int) -> float:
+    """Of at least so many losses among the flips, if both ways are equally likely."""
+    flips = lost + won
+    return sum(math.comb(flips, k) for k in range(lost, flips + 1)) / float(2**flips)
+
+
+def _fall(base: Sitting) -> dict[str, float]:
+    """By how much the right answers became less likely than to the base: mean, nats per token."""
+    falls = [result.logprob - base.after[i].logprob for i, result in base.before.items()]
+    return {"base_fall": fmean(falls)} if falls and all(map(math.isfinite, falls)) else {}
+
+
+def _figures(new: Sitting, old: Sitting, general: Sitting, base: Sitting) -> dict[str, float]:
     figures = {}
-    for name, group in (("new", new), ("old", old), ("general", general)):
+    for name, group in (("new", new), ("old", old), ("general", general), ("base", base)):
         figures[f"{name}_asked"] = float(len(group.after))
         figures[f"{name}_before"] = float(group.right_before)
         figures[f"{name}_after"] = float(group.right_after)

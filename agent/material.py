@@ -46,6 +46,24 @@ def beside(
     )
 
 
+def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Material:
+    """What is taught of the documents that something slipped of, beside the rest."""
+    slipped = set(store.slipped())
+    probes = [probe for probe in store.probes() if probe.id in slipped]
+    of_chunk = {item.chunk_id: item.document_id for item in store.rehearsable()}
+    documents = {of_chunk.get(probe.chunk_id or 0) for probe in probes}
+    chosen = [one.item_id for one in store.rehearsable() if one.document_id in documents]
+    size = max(settings.replay_least, round(settings.replay_share * len(chosen)))
+    taken = set(chosen)
+    return Material(
+        tuple(store.items_by_id(chosen)),
+        tuple(one for one in draw(store, batch, size, seed) if one.id not in taken),
+        general.beside(len(chosen), settings, seed),
+        tuple(probes[:_HELD_OUT]),
+        settings,
+    )
+
+
 def everything(
     store: Store, settings: TrainSettings, consolidation: ConsolidateSettings, seed: int
 ) -> Material:

@@ -25,10 +25,11 @@ from agent.trial import TrialRequest, trial
 from memory.records import Chunk, Progress, StudyItem
 from policies import skills
 from policies.base import Candidate
+from policies.pipeline import RELIABLE
+from policies.reward import judged
 from policies.selection import select
 from policies.sentences import sentences
 
-RELIABLE = 0.3  # below, the rewards are chance and nobody is taught by them
 _TOKENS = 3_000  # of a passage's self-edit, in all epochs of a throw-away adapter
 
 
@@ -78,32 +79,12 @@ def improve(request: RoundRequest, report: Report) -> dict[str, float]:
     return figures | {"kept": float(len(kept)), **_taught(request, kept, report)}
 
 
-def judged(rewards: NDArray[np.float64]) -> dict[str, float]:
-    """What rewards [edits, passages, trainings] are worth.
-
-    reliability: share of the variance between the mean rewards of a passage's self-edits that is
-    theirs and not of chance in training; 0 if chance explains it all.
-    gain: of the self-edit that is best by all trainings but the last, over the mean, by the last.
-    """
-    trainings = rewards.shape[2]
-    of_chance = float(rewards.var(axis=2, ddof=1).mean()) / trainings
-    between = float(rewards.mean(axis=2).var(axis=0, ddof=1).mean())
-    chosen = rewards[:, :, :-1].mean(axis=2).argmax(axis=0)
-    last = rewards[:, :, -1]
-    gain = np.take_along_axis(last, chosen[None], axis=0)[0] - last.mean(axis=0)
-    return {
-        "reliability": max(0.0, 1 - of_chance / between) if between else 0.0,
-        "reward": float(rewards.mean()),
-        "gain": float(gain.mean()),
-    }
-
-
 def _self_edit(request: RoundRequest, seed: int, report: Report) -> _SelfEdit:
     chunks = tuple(
         Chunk(n, n, 0, one.title.replace("_", " "), one.context)
         for n, one in enumerate(request.passages)
     )
-    trusted = propose(replace(request.study, chunks=chunks, seed=seed), report)
+    trusted = propose(replace(request.study, chunks=chunks, seed=seed), report).trusted
     plan = select(chunks, trusted, 0, seed)
     return _SelfEdit(plan.items, {chunk.id: tuple(_writing(chunk, trusted)) for chunk in chunks})
 

@@ -46,6 +46,8 @@ class Review:
         general = tuple(probe for probe in live if probe.chunk_id is None)
         if batch.consolidates:
             return Paper((), tuple(probe for probe in live if probe.chunk_id is not None), general)
+        if batch.repairs:
+            return Paper((), tuple(self._suspects(live)), general)
         return Paper(tuple(self._store.probes(batch.id)), tuple(self._old(batch, live)), general)
 
     def waiting(self) -> list[Probe]:
@@ -62,16 +64,27 @@ class Review:
         probes = self._store.probes()
         return due(self._store, len(probes), exclude={result.probe_id for result in results})
 
+    def _suspects(self, live: Sequence[Probe]) -> list[Probe]:
+        """What slipped, all else about the same chunks, and what is due of the rest."""
+        slipped = set(self._store.slipped())
+        chunks = {probe.chunk_id for probe in live if probe.id in slipped}
+        near = {probe.id: probe for probe in live if probe.chunk_id in chunks}
+        return [*near.values(), *due(self._store, self._most(live), exclude=near)]
+
+    def _most(self, live: Sequence[Probe]) -> int:
+        """How many old probes may be asked because they are due."""
+        known = sum(probe.chunk_id is not None for probe in live)
+        return max(self._settings.due, round(self._settings.due_share * known))
+
     def _old(self, batch: Batch, live: Sequence[Probe]) -> list[Probe]:
         """What these documents replace is not asked: that it is forgotten is wanted."""
         known = {probe.id: probe for probe in live if probe.chunk_id is not None}
         skipped = self._replaced(batch)
         near = [i for i in self.neighbours(batch) if i in known and i not in skipped]
         near = near[: self._settings.neighbours]
-        most = max(self._settings.due, round(self._settings.due_share * len(known)))
         return [
             *(known[i] for i in near),
-            *due(self._store, most, exclude={*near, *skipped}),
+            *due(self._store, self._most(live), exclude={*near, *skipped}),
         ]
 
     def _replaced(self, batch: Batch) -> set[int]:

@@ -5,7 +5,7 @@ costs general knowledge (CHANGELOG.md), and what is served and trained does not 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,19 @@ from agent import models
 from agent.executor import Report
 from agent.generate import Asked, Writer, generate
 from agent.models import Embedder, LanguageModel, question_tokens
+from agent.proofreading import faults
+from agent.settings import TrainSettings
 from agent.shelf import borrow
-from memory.records import Chunk, Progress
+from agent.train import encode, scores
+from agent.trial import TrialRequest, trial
+from memory.records import Chunk, Progress, StudyItem
 from policies import load
-from policies.base import Ask, Candidate, StudyPlan, Tools
+from policies.base import NO_DIRECTIVES, Ask, Directives, StudyPlan, Tools
+from policies.pipeline import Pipeline, Studied
 from policies.selection import select
+
+_TRAINING = TrainSettings()
+_TRIAL_TOKENS = 3_000  # of a chunk's study items, in all epochs of a throw-away adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +41,46 @@ class StudyRequest:
     pipeline: tuple[str, ...]
     probes_per_chunk: int
     seed: int
+    training: TrainSettings = _TRAINING  # of throw-away adapters, but for their tokens
 
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
-    """What is trained on, and what is asked. Raises UnknownPolicy."""
-    trusted = propose(request, report)
-    return select(request.chunks, trusted, request.probes_per_chunk, request.seed)
+    """What is trained on, and what is asked; probes that are wrong say so. Raises UnknownPolicy,
+    PoliciesFailed."""
+    tools = _tools(request, report)
+    studied = proposed(request, tools)
+    plan = select(request.chunks, studied.trusted, request.probes_per_chunk, request.seed)
+    found = faults(plan.probes, request.chunks, tools)
+    return replace(
+        plan,
+        probes=tuple(replace(probe, fault=found.get(probe, "")) for probe in plan.probes),
+        figures={**plan.figures, "faulty": len(found)},
+        health=studied.health,
+        directives=studied.directives,
+    )
 
 
-def propose(request: StudyRequest, report: Report) -> dict[Candidate, float]:
-    """Let each policy propose, then let each of them judge what all have proposed; what none
-    distrusts stays, with what the strictest thinks of it. Raises UnknownPolicy."""
-    report(Progress("study", 0, 1))  # loading takes its time
-    model = practised(request.base, request.study_adapter)
-    return proposed(request, ModelTools(model, models.Embedder(request.embedder), report))
+def propose(request: StudyRequest, report: Report) -> Studied:
+    """What the policies propose and trust. Raises UnknownPolicy, PoliciesFailed."""
+    return proposed(request, _tools(request, report))
 
 
-def proposed(request: StudyRequest, tools: Tools) -> dict[Candidate, float]:
+def proposed(request: StudyRequest, tools: Tools) -> Studied:
     """As propose(), with tools that are there already."""
-    policies = [load(name) for name in request.pipeline]
-    chunks, seed = request.chunks, request.seed
-    candidates = [one for policy in policies for one in policy.propose(chunks, tools, seed)]
-    scores = [policy.score(candidates, tools, seed) for policy in policies]
-    worst = [min(column) for column in zip(*scores, strict=True)]
-    return {one: score for one, score in zip(candidates, worst, strict=True) if score > 0}
+    return _pipeline(request).run(request.chunks, tools, request.seed)
+
+
+def _pipeline(request: StudyRequest) -> Pipeline:
+    return Pipeline([load(name) for name in request.pipeline])
+
+
+def _tools(request: StudyRequest, report: Report) -> "ModelTools":
+    report(Progress("study", 0, 1))  # loading takes its time
+    model, embedder = (
+        practised(request.base, request.study_adapter),
+        models.Embedder(request.embedder),
+    )
+    return ModelTools(model, embedder, request.base, request.training, report)
 
 
 def practised(base: Path, study_adapter: Path | None) -> LanguageModel:
@@ -69,11 +93,19 @@ class ModelTools:
     """What policies may ask of the model; reports how far it is."""
 
     def __init__(
-        self, model: LanguageModel, embedder: Embedder, report: Report, writer: Writer = generate
+        self,
+        model: LanguageModel,
+        embedder: Embedder,
+        base: Path,
+        training: TrainSettings,
+        report: Report,
+        writer: Writer = generate,
     ) -> None:
         self._model = model
         self._writer = writer
         self._embedder = embedder
+        self._base = base  # that throw-away adapters are trained on, as the real one is
+        self._training = training
         self._report = report
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._done = 0
@@ -97,6 +129,34 @@ class ModelTools:
         if not texts:
             return np.zeros((0, self._embedder.dimension), dtype=np.float32)
         return np.stack([self._vectors[text] for text in texts])
+
+    def logprob(self, lessons: Sequence[tuple[str, str]]) -> list[float]:
+        """See policies.base.Tools."""
+        examples = [encode(self._model, prompt, answer) for prompt, answer in lessons]
+        found = scores(self._model.network, examples, self._model.device) if examples else []
+        return [logprob for logprob, _ in found]
+
+    def trial(
+        self,
+        items: Sequence[StudyItem],
+        examined: Sequence[StudyItem],
+        seed: int,
+        directives: Directives = NO_DIRECTIVES,
+    ) -> list[float]:
+        """See policies.base.Tools."""
+        chunks = len({item.chunk_id for item in items})
+        settings = replace(self._training, tokens=_TRIAL_TOKENS * max(1, chunks))
+        if directives.learning_rate is not None:
+            settings = replace(settings, learning_rate=directives.learning_rate)
+        if directives.epochs is not None:
+            settings = replace(settings, epochs=directives.epochs)
+        request = TrialRequest(
+            self._base, tuple(items), (), 0, settings, seed, scored=tuple(examined)
+        )
+        self._total += 1
+        found = trial(request, lambda progress: None)
+        self._count(1)
+        return list(found.logprobs)
 
     def _count(self, prompts: int) -> None:
         self._done += prompts

@@ -48,14 +48,14 @@ class Written:
 def write(request: WritingRequest, report: Report) -> list[Written]:
     """What each of METHODS makes of each part. Raises UnknownPolicy."""
     report(Progress("write", 0, len(request.parts)))
-    model = practised(request.study.base, request.study.study_adapter)
-    embedder = models.Embedder(request.study.embedder)
+    study = request.study
+    model, embedder = practised(study.base, study.study_adapter), models.Embedder(study.embedder)
     found = []
     for number, chunks in enumerate(request.parts, 1):
         for method, writer in METHODS.items():
-            tools = ModelTools(model, embedder, _quiet, writer)
+            tools = ModelTools(model, embedder, study.base, study.training, _quiet, writer)
             started = time.monotonic()
-            trusted = proposed(replace(request.study, chunks=chunks), tools)
+            trusted = proposed(replace(study, chunks=chunks), tools).trusted
             seconds = time.monotonic() - started
             found.append(Written(method, sum(one.kind == _WRITTEN for one in trusted), seconds))
         report(Progress("write", number, len(request.parts)))

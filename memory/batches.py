@@ -12,6 +12,7 @@ from memory.records import (
     TRANSITIONS,
     Adapter,
     Batch,
+    Contradiction,
     Generation,
     Phase,
     Probe,
@@ -81,11 +82,17 @@ class Batches(Generations):
             batch_id = self._begin(parent, seed)
         return self.batch(batch_id)
 
-    def _begin(self, parent: str | None, seed: int) -> int:
+    def create_repair(self, parent: str | None, seed: int) -> Batch:
+        """As create_consolidation(), to teach again what slipped."""
+        with self._transaction("create_batch"):
+            batch_id = self._begin(parent, seed, repairs=True)
+        return self.batch(batch_id)
+
+    def _begin(self, parent: str | None, seed: int, repairs: bool = False) -> int:
         if live := self.live_batch():
             raise IllegalTransition(f"batch {live.id} is still {live.stage}")
         now = self._timestamp()
-        row = {"stage": Stage.NEW, "parent": parent, "seed": seed}
+        row = {"stage": Stage.NEW, "parent": parent, "seed": seed, "repairs": repairs}
         return self._insert("batches", **row, created_at=now, updated_at=now)
 
     def save_study(
@@ -94,14 +101,18 @@ class Batches(Generations):
         items: Sequence[StudyItem],
         probes: Sequence[Probe],
         self_edit: SelfEdit | None = None,
+        contradictions: Sequence[Contradiction] = (),
     ) -> Batch:
-        """NEW -> STUDIED: what will be trained on, how, and what will be asked. Ids are given
-        here."""
+        """NEW -> STUDIED: what will be trained on, how, and what will be asked, but for probes with
+        a fault. Ids are given here."""
         chosen = json.dumps(asdict(self_edit), allow_nan=False) if self_edit else None
         with self._transaction("save_study"):
             self._move(batch, Stage.STUDIED, self_edit=chosen)
             self._insert_all("study_items", items, batch_id=batch.id)
-            self._insert_all("probes", probes, batch_id=batch.id)
+            for faulty in (False, True):
+                some = [probe for probe in probes if bool(probe.fault) == faulty]
+                self._insert_all("probes", some, batch_id=batch.id, retired=faulty)
+            self._insert_all("contradictions", contradictions, batch_id=batch.id)
         return self.batch(batch.id)
 
     def save_training(self, batch: Batch, adapter: Adapter) -> Batch:
@@ -169,6 +180,19 @@ class Batches(Generations):
             for document_id in self.superseded(batch):
                 self._retire(document_id)
         return self.generation(number)
+
+    def give_up(self, number: int, reason: str, max_attempts: int) -> Generation:
+        """Serve an earlier generation again; the documents that the head's batch taught wait for
+        another batch, or are quarantined after max_attempts."""
+        adapter = self.head().adapter
+        if adapter is None:
+            raise ValueError("there is nothing before the base")
+        with self._transaction("give_up"):
+            self._release(self.batch(self.adapter(adapter).batch_id), reason, max_attempts)
+            old = self.generation(number)
+            note = f"rollback to {old.name}: {reason}"
+            new = self._append_generation(old.adapter, old.model, None, note)
+        return self.generation(new)
 
     def superseded(self, batch: Batch) -> set[int]:
         """Learned document versions that this batch's documents replace, or will replace."""

@@ -22,6 +22,7 @@ from memory.records import (
     Document,
     DocumentState,
     Generation,
+    Health,
     Phase,
     Probe,
     ProbeResult,
@@ -55,7 +56,8 @@ _DECODE: Mapping[str, Callable[[Any], Any]] = {
     "held": bool,
     "missing": bool,
     "phase": Phase,
-    "self_edit": lambda text: text and SelfEdit(**json.loads(text)),
+    "repairs": bool,
+    "self_edit": lambda text: text and decode_self_edit(text),
     "stage": Stage,
     "state": DocumentState,
     "verdict": lambda text: text and decode_verdict(text),
@@ -226,6 +228,7 @@ def encode_verdict(verdict: Verdict) -> str:
             "figures": dict(verdict.figures),
             "scale": verdict.scale,
             "harmed": verdict.harmed,
+            "far": verdict.far,
         },
         allow_nan=False,
     )
@@ -234,6 +237,16 @@ def encode_verdict(verdict: Verdict) -> str:
 def decode_verdict(text: str) -> Verdict:
     value = json.loads(text)
     return Verdict(**value | {"reasons": tuple(value["reasons"])})
+
+
+def decode_self_edit(text: str) -> SelfEdit:
+    """A batch of an earlier version has no health."""
+    value = json.loads(text)
+    health = {
+        name: Health(**one | {"notes": tuple(one["notes"])})
+        for name, one in value.pop("health", {}).items()
+    }
+    return SelfEdit(**value, health=health)
 
 
 def _decoded(name: str, value: Any) -> Any:

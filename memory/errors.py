@@ -15,6 +15,7 @@ LearndError
 ├── IllegalTransition     a batch was asked to move to a stage it may not enter
 ├── GaveWay               a consolidation was stopped, because there is something new to learn
 ├── StaleParent           the head moved while an adapter was being trained on the old one
+├── PoliciesFailed        every policy of the pipeline raised; nothing can be studied
 ├── TrainingDiverged      a loss, gradient or weight is not finite
 ├── ChildFailed           the child process ended without a result
 └── Busy                  the queue of requests is full
@@ -82,6 +83,10 @@ class StaleParent(LearndError):
 
 class GaveWay(LearndError):
     """It gave way to new documents; the next idle hour begins again."""
+
+
+class PoliciesFailed(LearndError):
+    """Every policy of the pipeline failed; name another one in `study.pipeline`."""
 
 
 class TrainingDiverged(LearndError):

@@ -1,6 +1,7 @@
 """The store's lineage: what is and was served, and the adapters it came from."""
 
 import json
+from collections.abc import Sequence
 
 from memory.connection import Connection
 from memory.errors import UnknownModel
@@ -66,3 +67,11 @@ class Generations(Connection):
             figures=json.dumps(dict(adapter.figures), allow_nan=False),
             created_at=adapter.created_at,
         )
+
+
+def before_head(generations: Sequence[Generation]) -> Generation | None:
+    """The generation before the one whose weights the head serves, so that a second rollback goes
+    back further instead of forth; None at the base. Oldest first."""
+    weights = [(each.adapter, each.model) for each in generations]
+    origin = weights.index(weights[-1])
+    return generations[origin - 1] if origin else None

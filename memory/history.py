@@ -39,12 +39,25 @@ JOIN probe_results AS result ON result.id = (
     WHERE last.probe_id = probes.id AND last.generation <= now.number)
 WHERE NOT retired GROUP BY now.number ORDER BY now.number
 """
-_SLIPPED = """
-SELECT ifnull(sum(correct), 0) AS known, ifnull(sum(NOT correct), 0) AS slipped
+_FLIPS = """
+SELECT ifnull(sum(before AND NOT correct), 0) AS lost,
+    ifnull(sum(correct AND NOT before), 0) AS won
+FROM (
+    SELECT phase, batch_id, correct, lag(correct) OVER (PARTITION BY probe_id ORDER BY id) AS before
+    FROM probe_results WHERE generation IS NOT NULL AND probe_id IN (
+        SELECT probe_id FROM probe_results JOIN live_probes ON live_probes.id = probe_id
+        WHERE probe_results.batch_id = ? AND phase = 'review' AND chunk_id IS NOT NULL))
+WHERE phase = 'review' AND batch_id = ?
+"""
+_EVER_KNOWN = """
 FROM live_probes JOIN latest_results ON latest_results.probe_id = live_probes.id
 WHERE chunk_id IS NOT NULL AND EXISTS (
     SELECT 1 FROM probe_results AS earlier WHERE earlier.probe_id = live_probes.id
     AND earlier.correct AND earlier.generation IS NOT NULL)
+"""
+_LOST = f"SELECT live_probes.id {_EVER_KNOWN} AND NOT correct ORDER BY live_probes.id"
+_SLIPPED = f"""
+SELECT ifnull(sum(correct), 0) AS known, ifnull(sum(NOT correct), 0) AS slipped {_EVER_KNOWN}
 """
 
 
@@ -82,6 +95,16 @@ class History(Connection):
         """By generation, from the first that was taught anything. A probe counts from the
         generation that learned its document on."""
         return self._records(Recall, _RECALL)
+
+    def review_flips(self, batch_id: int) -> tuple[int, int]:
+        """Of the probes that idle reviews asked of what a batch made: how many were right the time
+        before and are wrong now, and how many the other way."""
+        [row] = self._rows(_FLIPS, batch_id, batch_id)
+        return row["lost"], row["won"]
+
+    def slipped(self) -> list[int]:
+        """Ids of the probes about documents that were ever known, and are not known now."""
+        return self._column(_LOST)
 
     def slipped_share(self) -> float:
         """Of the probes about documents that were ever known, those that are not known now."""

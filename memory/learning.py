@@ -19,6 +19,11 @@ SELECT live_items.id AS item_id, chunk_id, document_id
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
 """
 
+_STATEMENTS = """
+SELECT DISTINCT document_id, live_items.answer FROM probes
+JOIN chunks ON chunks.id = probes.chunk_id JOIN live_items ON live_items.chunk_id = chunks.id
+WHERE probes.id = ? AND live_items.kind != 'text'
+"""
 _STUDIED = """
 SELECT DISTINCT CASE kind WHEN 'text' THEN answer ELSE title || ': ' || answer END AS text
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
@@ -115,6 +120,18 @@ class Learning(Generations):
         tail = "WHERE batch_id = ? AND phase = ? ORDER BY id"
         return self._select(ProbeResult, tail, batch_id, phase)
 
+    def base_results(self) -> dict[int, ProbeResult]:
+        """What the untouched model answered to general probes, by probe id."""
+        general = "probe_id IN (SELECT id FROM probes WHERE chunk_id IS NULL)"
+        tail = f"WHERE {general} AND (generation = 0 OR phase = 'base') ORDER BY id"
+        return {result.probe_id: result for result in self._select(ProbeResult, tail)}
+
+    def save_base(self, batch_id: int, results: Iterable[ProbeResult]) -> None:
+        """What the untouched model answered when a batch was examined; see base_results()."""
+        asked = {"phase": Phase.BASE, "generation": None, "asked_at": self._timestamp()}
+        with self._transaction("save_base"):
+            self._insert_all("probe_results", results, batch_id=batch_id, **asked)
+
     def save_review(self, results: Iterable[ProbeResult]) -> None:
         """What the head answered in idle time, to probes that it was not asked in its examination.
 
@@ -140,6 +157,10 @@ class Learning(Generations):
     def studied(self) -> list[str]:
         """What the head was taught about documents, each statement once, under its title."""
         return [str(row["text"]) for row in self._rows(_STUDIED)]
+
+    def statements_near(self, probe_id: int) -> list[tuple[int, str]]:
+        """What the head was taught about the chunk of a probe, as (document id, statement)."""
+        return [(row["document_id"], row["answer"]) for row in self._rows(_STATEMENTS, probe_id)]
 
     def rehearsable(self) -> list[Rehearsable]:
         """The live study items about documents, without their texts: there may be very many."""

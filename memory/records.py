@@ -85,7 +85,7 @@ class StudyItem:
     """One training example. Loss falls on the answer; an empty prompt makes it plain text."""
 
     chunk_id: int | None  # None: about no document
-    kind: str  # qa | keywords | text
+    kind: str  # qa | keywords | text, or what a policy calls its own form
     prompt: str
     answer: str  # the sentence that says it, as the document does
     policy: str  # the policy that wrote it
@@ -102,6 +102,7 @@ class Probe:
     answer: str  # what a right answer must hold
     statement: str  # what a model that learned it says: a sentence with the answer
     id: int = 0
+    fault: str = ""  # why it is never asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class Phase(StrEnum):
     BEFORE = "before"  # the head that the batch was trained on
     AFTER = "after"  # the candidate
     REVIEW = "review"  # the candidate again, when it was served already
+    BASE = "base"  # the untouched model, asked what everybody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,21 @@ class Verdict:
     figures: Mapping[str, float] = field(default_factory=dict)
     scale: float = 1.0  # share of what the batch changed that is kept
     harmed: bool = False  # whether losses speak against it: less of it might be accepted
+    far: bool = False  # whether too much of the base was lost, by all batches together
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a policy says of itself after a batch; None: it does not apply, or nobody looked."""
+
+    reliability: float | None = None  # share of its reward's variance that is not chance, 0 to 1
+    entropy: float | None = None  # of what it decides by, nats
+    inflation: float | None = None  # how much its mean reward rose on what stayed the same
+    coverage: float | None = None  # share of what it was to look after that it reached, 0 to 1
+    abstained: str | None = None  # why it left the batch as it was
+    figures: Mapping[str, float] = field(default_factory=dict)  # what else it counted
+    notes: tuple[str, ...] = ()  # what it put right, dropped or found, for people
+    failed: str | None = None  # the trace, if it raised: the batch went on without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +157,23 @@ class SelfEdit:
     kind: str  # of its documents: prose | lists
     style: str  # see agent/directives.py
     figures: Mapping[str, float]  # chunks, facts, facts_phrased, items, probes
+    health: Mapping[str, Health] = field(default_factory=dict)  # of each policy of the pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What a new document says, and what one says that was learned before: both cannot be so."""
+
+    document_id: int
+    statement: str
+    earlier_id: int  # the other document
+    earlier: str
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents that are learned together; none: a consolidation. One batch is live at a time."""
+    """Documents that are learned together; none: what was learned is learned again. One batch is
+    live at a time."""
 
     id: int
     stage: Stage
@@ -159,11 +188,12 @@ class Batch:
     created_at: str
     updated_at: str
     self_edit: SelfEdit | None = None  # once studied
+    repairs: bool = False  # whether it teaches again what slipped, and nothing new
 
     @property
     def consolidates(self) -> bool:
         """Whether it teaches nothing new, but all again from the base."""
-        return not self.document_ids
+        return not (self.document_ids or self.repairs)
 
 
 @dataclass(frozen=True, slots=True)

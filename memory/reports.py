@@ -1,5 +1,6 @@
 """What people and the dashboard look at: one row a document, one row a probe, and counts."""
 
+import json
 from dataclasses import dataclass
 
 from memory.connection import Connection
@@ -22,14 +23,26 @@ _PROBE_ROWS = """
 SELECT probe.id, path, kind, question, probe.answer AS expected, latest.answer AS said,
     first.correct AS before, latest.correct AS correct, latest.logprob, latest.generation,
     (SELECT max(generation) FROM probe_results AS right WHERE right.probe_id = probe.id
-        AND right.correct) AS known_in
-FROM live_probes AS probe
+        AND right.correct) AS known_in, fault
+FROM (SELECT * FROM live_probes
+    UNION ALL SELECT * FROM probes WHERE fault != '' AND batch_id IN held_batches) AS probe
 LEFT JOIN chunks ON chunks.id = chunk_id
 LEFT JOIN documents ON documents.id = document_id
 LEFT JOIN latest_results AS latest ON latest.probe_id = probe.id
 LEFT JOIN probe_results AS first ON first.probe_id = probe.id
     AND first.batch_id = probe.batch_id AND first.phase = 'before'
+WHERE fault = '' OR state != 'retired'
 ORDER BY probe.id
+"""
+_CONFLICTS = """
+SELECT DISTINCT new.path, new.version, statement, old.path AS earlier_path, earlier
+FROM contradictions JOIN documents AS new ON new.id = document_id
+JOIN documents AS old ON old.id = earlier_id
+WHERE new.state != 'retired' AND old.state = 'learned' ORDER BY new.path, contradictions.id
+"""
+_DRIFT = """
+SELECT verdict FROM adapters JOIN batches ON batches.id = batch_id
+WHERE digest = (SELECT adapter FROM generations ORDER BY number DESC LIMIT 1)
 """
 _COUNTS = """
 SELECT
@@ -62,7 +75,7 @@ class DocumentRow:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """One live probe and how it stands. None where it was never asked."""
+    """One probe and how it stands; None where it was never asked."""
 
     id: int
     path: str | None  # None: a general probe
@@ -75,6 +88,18 @@ class ProbeRow:
     logprob: float | None  # nats per token
     generation: int | None  # the one that said it
     known_in: int | None  # the last generation that was right; before `generation`: it slipped
+    fault: str  # why it is never asked
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two documents that seem to say the same of the same thing, but for one value."""
+
+    path: str
+    version: int
+    statement: str
+    earlier_path: str
+    earlier: str  # its statement
 
 
 class Reports(Connection):
@@ -85,7 +110,7 @@ class Reports(Connection):
         return self._records(DocumentRow, _DOCUMENT_ROWS)
 
     def probe_rows(self) -> list[ProbeRow]:
-        """Every live probe, oldest first."""
+        """Every live probe, and those that are wrong themselves, oldest first."""
         return self._records(ProbeRow, _PROBE_ROWS)
 
     def counts(self) -> dict[str, int]:
@@ -93,3 +118,19 @@ class Reports(Connection):
         states = dict.fromkeys(map(str, DocumentState), 0)
         found = self._rows("SELECT state, count(*) AS number FROM documents GROUP BY state")
         return states | {row["state"]: row["number"] for row in found} | self._rows(_COUNTS)[0]
+
+    def conflicts(self) -> list[Conflict]:
+        """Between the present versions of documents, by path."""
+        return self._records(Conflict, _CONFLICTS)
+
+    def drift(self) -> dict[str, float]:
+        """How far the head's weights alone were from the base when they were examined: of the
+        general probes those asked, right before and after, lost, and the mean fall of the right
+        answers in nats per token. Empty for the base itself."""
+        figures = [json.loads(text)["figures"] for text in self._column(_DRIFT)]
+        return {
+            name.removeprefix("base_"): value
+            for one in figures
+            for name, value in one.items()
+            if name.startswith("base_")
+        }

@@ -163,3 +163,26 @@ def first(db: Database) -> None:
 @migrations()
 def self_edits(db: Database) -> None:
     db.execute("ALTER TABLE batches ADD COLUMN self_edit TEXT")  # JSON
+
+
+@migrations()
+def faulty_probes(db: Database) -> None:
+    """A probe with a fault is retired from the beginning."""
+    db.execute("ALTER TABLE probes ADD COLUMN fault TEXT NOT NULL DEFAULT ''")
+
+
+@migrations()
+def contradictions(db: Database) -> None:
+    db.execute("""CREATE TABLE contradictions (
+        id INTEGER PRIMARY KEY,
+        batch_id INTEGER NOT NULL REFERENCES batches,
+        document_id INTEGER NOT NULL REFERENCES documents,
+        statement TEXT NOT NULL,
+        earlier_id INTEGER NOT NULL REFERENCES documents,
+        earlier TEXT NOT NULL
+    ) STRICT""")
+
+
+@migrations()
+def repairs(db: Database) -> None:
+    db.execute("ALTER TABLE batches ADD COLUMN repairs INTEGER NOT NULL DEFAULT 0")

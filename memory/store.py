@@ -17,10 +17,11 @@ from memory.check import Checked
 from memory.documents import Documents
 from memory.history import History, Moment, Recall
 from memory.learning import Asking, Learning, Rehearsable, Streak
-from memory.reports import DocumentRow, ProbeRow, Reports
+from memory.reports import Conflict, DocumentRow, ProbeRow, Reports
 
 __all__ = [
     "Asking",
+    "Conflict",
     "DocumentRow",
     "Moment",
     "ProbeRow",

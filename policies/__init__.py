@@ -2,23 +2,33 @@
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from typing import Final
 
 from memory.errors import UnknownPolicy
 from policies.al import AutonomousLearning
 from policies.base import Policy
 
-__all__ = ["POLICIES", "Policy", "load"]
+__all__ = ["CONTROL", "POLICIES", "Policy", "known", "load"]
 
-POLICIES: Mapping[str, Callable[[], Policy]] = {"al": AutonomousLearning}
+CONTROL: Final = "/control"  # after the name of a policy: its control
+POLICIES: Mapping[str, Callable[[], Policy]] = {
+    "al": AutonomousLearning,
+}
+
+
+def known() -> list[str]:
+    """The names of all policies that are installed."""
+    return sorted({*POLICIES, *entry_points(group="learnd.policies").names})
 
 
 def load(name: str) -> Policy:
-    """A policy by name. Raises UnknownPolicy, which lists the known ones."""
+    """A policy by name, or its control. Raises UnknownPolicy, which lists the known ones."""
+    if name.endswith(CONTROL):
+        return load(name.removesuffix(CONTROL)).controlled()
     if name in POLICIES:
         return POLICIES[name]()
     others = entry_points(group="learnd.policies")
     if name in others.names:
         policy: Policy = others[name].load()()
         return policy
-    known = ", ".join(sorted({*POLICIES, *others.names}))
-    raise UnknownPolicy(f"no policy {name!r}; there are: {known}")
+    raise UnknownPolicy(f"no policy {name!r}; there are: {', '.join(known())}")

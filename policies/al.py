@@ -28,6 +28,7 @@ _QUESTION_TOKENS = 15
 _WARMTH = 0.7  # temperature
 _NEAREST = 3  # passages, of which a question's own must be one
 _RELATED = 0.3  # cosine that a question and its passage must have at least
+_WRITTEN = ("qa", "probe")  # questions by a model, which may mean another passage
 _LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 
 
@@ -46,6 +47,7 @@ class Fact:
 class AutonomousLearning(Policy):
     name = "al"
     role = "writes questions about every span and keeps those that lead to their sentence"
+    control = "plain training on the text"
 
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
         """Written questions that lead to their sentence, and what people type in haste: more of it
@@ -56,8 +58,9 @@ class AutonomousLearning(Policy):
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
         """Round trip: a written question stays if it leads to its own passage."""
-        written = [one for one in candidates if one.kind == "qa"]
-        places = list(dict.fromkeys(map(_place, candidates)))
+        written = [one for one in candidates if one.kind in _WRITTEN]
+        asked = [one for one in candidates if one.kind != "text"]
+        places = list(dict.fromkeys(map(_place, asked)))
         rows = _nearness(written, places, tools)
         own = [places.index(_place(one)) for one in written]
         pairs = zip(rows, own, strict=True)

@@ -1,30 +1,43 @@
 """What a policy is: pure decisions about what to study and what to ask.
 
-In a pipeline each policy proposes, then each judges what all proposed. Everything in and out is a
-frozen record; models are reached only through Tools, chance only through a seed. So a policy is
-tested with a fake in milliseconds, and with the real model once.
+In a pipeline each policy proposes, each diversifies what all proposed, each judges it, and each
+chooses (pipeline.py). Everything in and out is a frozen record; models are reached only through
+Tools, chance only through a seed. So a policy is tested with a fake in milliseconds, and with the
+real model once.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.records import Chunk, Probe, StudyItem
+from memory.records import Chunk, Health, Probe, StudyItem
+
+Scored = Mapping["Candidate", float]  # what is trusted, and how far: above 0, to 1
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A question about one chunk, before anybody decided what it is for."""
+    """A question about one chunk, before anybody decided what it is for.
+
+    Of kind "text" it is a text about the chunk: no question, no answer, only what it says. Of kind
+    "probe" it examines and is never trained on; any other kind may do either.
+    """
 
     chunk: Chunk
-    evidence: str  # the sentences it is about; the answer is a span of them
+    evidence: str  # the sentences of the chunk that it is about; the answer is a span of them
     kind: str  # as in StudyItem.kind
     question: str
     answer: str
     policy: str
+    said: str = ""  # what is trained as the answer; empty: the evidence
+
+    @property
+    def statement(self) -> str:
+        """What it would teach, as one statement that a verifier can hold against the chunk."""
+        return self.said or self.evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +49,25 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Directives:
+    """How a policy would have the batch trained, within bounds; None leaves it to the settings."""
+
+    learning_rate: float | None = None
+    epochs: int | None = None
+
+
+NO_DIRECTIVES: Final = Directives()
+
+
+@dataclass(frozen=True, slots=True)
 class StudyPlan:
     """What a batch is trained on and examined with; no question is in both."""
 
     items: tuple[StudyItem, ...]
     probes: tuple[Probe, ...]
-    health: Mapping[str, float] = field(default_factory=dict)  # coverage, verified share ...
+    figures: Mapping[str, float] = field(default_factory=dict)  # facts, items, probes ...
+    health: Mapping[str, Health] = field(default_factory=dict)  # of each policy, by name
+    directives: Directives = NO_DIRECTIVES
 
 
 class Tools(Protocol):
@@ -55,17 +81,64 @@ class Tools(Protocol):
         """Unit vectors, [texts, dimension]; texts that mean the same point the same way."""
         ...
 
+    def logprob(self, lessons: Sequence[tuple[str, str]]) -> list[float]:
+        """Of each (prompt, answer), the mean log-probability of the answer's tokens, in nats.
+
+        The prompt alone decides whether the book is open: with the chunk in it, it is.
+        """
+        ...
+
+    def trial(
+        self,
+        items: Sequence[StudyItem],
+        examined: Sequence[StudyItem],
+        seed: int,
+        directives: Directives = NO_DIRECTIVES,
+    ) -> list[float]:
+        """Train a throw-away adapter on the items; log-probabilities, as above, of the examined
+        ones under it. Without items, those of the base. Dear: seconds to minutes each."""
+        ...
+
 
 class Policy:
-    """A method. Each step has a harmless default, so a policy overrides only what it is about."""
+    """A method. Each step has a harmless default, so a policy overrides only what it is about.
+
+    An object serves one batch; it may remember what it measured in a step, to diagnose it.
+    """
 
     name = "policy"
     role = ""  # one line for `learnd policies`
+    control = ""  # one line: what is cheap and would have to be beaten
+
+    def controlled(self) -> "Policy":
+        """Its control, to be put in its place; as a rule a pipeline without it."""
+        return Policy()
 
     def propose(self, chunks: Sequence[Chunk], tools: Tools, seed: int) -> list[Candidate]:
         """Write candidates for the chunks."""
         return []
 
+    def diversify(
+        self, candidates: Sequence[Candidate], tools: Tools, seed: int
+    ) -> list[Candidate]:
+        """What all proposed, with variants beside it, or with some of it changed or left out."""
+        return list(candidates)
+
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
         """How far each candidate can be trusted, 0 to 1; 0 drops it."""
         return [1.0] * len(candidates)
+
+    def select(self, trusted: Scored, tools: Tools, seed: int) -> Scored:
+        """Those of the trusted candidates that are worth their tokens; none that is not there."""
+        return trusted
+
+    def directives(self) -> Directives:
+        """How the batch should be trained, asked after select()."""
+        return NO_DIRECTIVES
+
+    def diagnose(self, candidates: Sequence[Candidate], trusted: Scored) -> Health:
+        """How well it went, by what it measured; asked after score() and again after select().
+
+        If it abstained, or its reliability is below the floor, what it judged is not heeded.
+        """
+        return Health()

@@ -23,15 +23,21 @@ def select(
     """Each fact is trained in every phrasing but one, which examines it if its chunk needs probes:
     the clearest, since what examines must be understood.
 
-    Sentences that no question leads to are trained as they stand.
+    A candidate of kind "probe" examines or is left out. Texts that were written are trained, and
+    sentences that no question leads to as they stand.
     """
     chance = random.Random(seed)
-    facts = _by_fact(trusted)
+    facts = _by_fact([one for one in trusted if one.kind != "text"])
     examined = _examined(facts, trusted, probes_per_chunk, chance)
     probes = [_probe(one) for one in examined.values()]
-    taught = [one for fact in facts for one in facts[fact] if one is not examined.get(fact)]
+    taught = [
+        one
+        for fact in facts
+        for one in facts[fact]
+        if one is not examined.get(fact) and one.kind != "probe"
+    ]
     asked = dict.fromkeys(map(_item, taught))
-    texts = [text for chunk in chunks for text in _texts(chunk, asked)]
+    texts = [*_written(trusted), *(text for chunk in chunks for text in _texts(chunk, asked))]
     items = [*asked, *{text.answer: text for text in reversed(texts)}.values()]
     return StudyPlan(tuple(items), tuple(probes), _health(chunks, facts, items, probes))
 
@@ -78,7 +84,7 @@ def _examined(
     chance: random.Random,
 ) -> dict[_Fact, Candidate]:
     """The clearest phrasing of the clearest facts of each chunk, if there is another one
-    to teach the fact by."""
+    to teach the fact by; what was written to examine comes first."""
     chosen: dict[_Fact, Candidate] = {}
     counts: defaultdict[int, int] = defaultdict(int)
     for fact, one in _clearest(facts, clarity, chance):
@@ -96,20 +102,32 @@ def _clearest(
     """Facts with more than one phrasing, and the clearest; equals in random order. What was made
     by rule examines only where nothing was written."""
 
-    def rank(one: Candidate) -> tuple[bool, float]:
-        return one.kind == "qa", clarity[one]
+    def rank(one: Candidate) -> tuple[bool, bool, float]:
+        return one.kind == "probe", one.kind == "qa", clarity[one]
 
     found = []
     for fact in chance.sample(list(facts), len(facts)):
-        written = [one for one in facts[fact] if one.kind == "qa"]
-        phrasings = written or facts[fact]
-        if len(phrasings) > 1:
-            found.append((fact, max(chance.sample(phrasings, len(phrasings)), key=rank)))
+        taught = [one for one in facts[fact] if one.kind != "probe"]
+        probes = [one for one in facts[fact] if one.kind == "probe"]
+        written = [one for one in taught if one.kind == "qa"]
+        phrasings = written or taught
+        if len(phrasings) > 1 or (probes and taught):
+            choice = probes or phrasings
+            found.append((fact, max(chance.sample(choice, len(choice)), key=rank)))
     return sorted(found, key=lambda pair: rank(pair[1]), reverse=True)
 
 
 def _item(one: Candidate) -> StudyItem:
-    return StudyItem(one.chunk.id, one.kind, one.question, one.evidence, one.policy)
+    return StudyItem(one.chunk.id, one.kind, one.question, one.statement, one.policy)
+
+
+def _written(trusted: Iterable[Candidate]) -> list[StudyItem]:
+    """The texts among the candidates, under their titles; in the same words only once."""
+    texts = {(one.chunk.id, words(one.said)): one for one in trusted if one.kind == "text"}
+    return [
+        StudyItem(one.chunk.id, "text", "", f"{one.chunk.title}: {one.said}", one.policy)
+        for one in texts.values()
+    ]
 
 
 def _texts(chunk: Chunk, asked: Iterable[StudyItem]) -> list[StudyItem]:

@@ -5,23 +5,29 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from memory.store import Moment, Recall, Store
+from memory.store import Conflict, Moment, Recall, Store
 
 
 def rows(store: Store) -> list[dict[str, Any]]:
     """A row a version of a document, with its story in words and in numbers."""
     moments = groupby(store.moments(), key=lambda one: (one.path, one.version))
-    return [_row(path, version, list(told)) for (path, version), told in moments]
+    conflicts = store.conflicts()
+    return [_row(path, version, list(told), conflicts) for (path, version), told in moments]
 
 
-def _row(path: str, version: int, told: Sequence[Moment]) -> dict[str, Any]:
+def _row(
+    path: str, version: int, told: Sequence[Moment], conflicts: Sequence[Conflict]
+) -> dict[str, Any]:
+    mine = (one for one in conflicts if (one.path, one.version) == (path, version))
+    against = dict.fromkeys(f"contradicts {one.earlier_path}" for one in mine)
+    story = [*map(_told, told), *against]
     return {
         "path": path,
         "version": version,
         "learned": sum(one.learned for one in told),
         "slipped": sum(one.slipped for one in told),
         "repaired": sum(one.repaired for one in told),
-        "story": "; ".join(filter(None, map(_told, told))) or "never known",
+        "story": "; ".join(filter(None, story)) or "never known",
         "moments": told,
     }
 

@@ -145,6 +145,7 @@ class _Routes:
             "in_flight": {f"g{n}": users for n, users in service.slot.in_flight().items()},
             "waiting": service.engine.waiting,
             "counts": service.store.counts(),
+            "drift": service.store.drift(),
         }
 
     def documents(self) -> Json:

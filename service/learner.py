@@ -39,6 +39,8 @@ class Work(Protocol):
 
     def review(self, on_progress: Callable[[Progress], None]) -> int: ...
 
+    def repair(self, on_progress: Callable[[Progress], None]) -> Batch | None: ...
+
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None: ...
 
     def get_ready(self) -> None: ...
@@ -145,8 +147,8 @@ class Learner:
         self._done(work.run_pending(self._on_progress))
 
     def _rest(self, work: Work) -> None:
-        """Nothing is pending: time to look at what is served, and to consolidate, until something
-        new comes."""
+        """Nothing is pending: time to look at what is served, to repair it, and to consolidate,
+        until something new comes."""
 
         def on_progress(progress: Progress) -> None:
             self._on_progress(progress)
@@ -159,8 +161,9 @@ class Learner:
         asked = work.review(self._on_progress)
         if asked:
             logger().info("reviewed", probes=asked)
-        batch = work.consolidate(on_progress)
-        self._done([batch] if batch else [])
+        for work_on in (work.repair, work.consolidate):
+            batch = work_on(on_progress)
+            self._done([batch] if batch else [])
 
     def _done(self, batches: Sequence[Batch]) -> None:
         for batch in batches:

@@ -22,6 +22,7 @@ class BatchReport:
     right_before: int
     right_after: int
     reasons: tuple[str, ...]  # the gate's, or the last error
+    warnings: tuple[str, ...] = ()  # what it says otherwise than documents learned before
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def practise(
 
 
 def _report(state: wiring.State, batch: Batch) -> BatchReport:
-    about = state.store.probes(None if batch.consolidates else batch.id, live_only=False)
+    about = state.store.probes(batch.id if batch.document_ids else None, live_only=False)
     own = {probe.id for probe in about if probe.chunk_id is not None}
 
     def right(phase: Phase) -> int:
@@ -113,4 +114,10 @@ def _report(state: wiring.State, batch: Batch) -> BatchReport:
     reasons = batch.verdict.reasons if batch.verdict else (batch.error,) if batch.error else ()
     documents, probes = len(batch.document_ids), len(own)
     before, after = right(Phase.BEFORE), right(Phase.AFTER)
-    return BatchReport(batch.id, batch.stage, documents, probes, before, after, reasons)
+    paths = {state.store.document(one).path for one in batch.document_ids}
+    warnings = tuple(
+        f"{one.path} contradicts {one.earlier_path}: {one.statement} / {one.earlier}"
+        for one in state.store.conflicts()
+        if one.path in paths
+    )
+    return BatchReport(batch.id, batch.stage, documents, probes, before, after, reasons, warnings)

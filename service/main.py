@@ -148,7 +148,11 @@ def docs(
     with wiring.read_state(configured(config, state=state)) as opened:
         rows = documents.rows(opened.store)
     columns = ("path", "version", "state", "learned_in", "coverage", "probes_right", "probes")
-    shown = [{name: row[name] for name in (*columns, "reason")} for row in rows]
+    shown = [
+        {name: row[name] for name in (*columns, "reason")}
+        | {"contradicts": documents.contradicted(row["contradicts"])}
+        for row in rows
+    ]
     render.to_json(rows) if as_json else render.table("documents", shown)
 
 
@@ -161,7 +165,7 @@ def probes(
 
     with wiring.read_state(configured(config, state=state)) as opened:
         rows = opened.store.probe_rows()
-    columns = ("path", "kind", "question", "expected", "said", "before", "correct")
+    columns = ("path", "kind", "question", "expected", "said", "before", "correct", "fault")
     render.to_json(rows) if as_json else render.table("probes", render.as_rows(rows, *columns))
 
 

@@ -79,7 +79,7 @@ class Metrics:
 
     def batch(self, batch: Batch) -> None:
         """A batch reached its final stage."""
-        gave_way = batch.consolidates and batch.error == str(GaveWay())
+        gave_way = not batch.document_ids and batch.error == str(GaveWay())
         self._cycles.labels("gave_way" if gave_way else batch.stage.value).inc()
         if batch.verdict is not None:
             self._gate.labels("accepted" if batch.verdict.accepted else "rejected").inc()

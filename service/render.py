@@ -118,7 +118,9 @@ def facts(title: str, found: Mapping[str, Any]) -> None:
 
 def batch(report: BatchReport) -> Mapping[str, Any]:
     """A row of a table."""
-    return {**asdict(report), "reasons": "; ".join(report.reasons)}
+    row = asdict(report)
+    del row["warnings"]  # too long for a cell
+    return {**row, "reasons": "; ".join(report.reasons)}
 
 
 def lesson(learned: Lesson) -> None:
@@ -130,5 +132,7 @@ def lesson(learned: Lesson) -> None:
         out.write(f"nothing new; g{learned.generation} holds all that is readable\n")
         return
     table("batches", list(map(batch, learned.batches)))
+    for warning in (text for one in learned.batches for text in one.warnings):
+        out.write(f"warning: {warning}\n")
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in learned.seconds.items())
     out.write(f"g{learned.generation} is the head ({spent})\n")

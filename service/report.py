@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ def status(config: Config) -> dict[str, Any]:
     """Counts of the state directory, and what the daemon does if one runs."""
     with wiring.read_state(config) as state:
         head, batch, counts = state.store.head(), state.store.live_batch(), state.store.counts()
+        drift = state.store.drift()
         found = {
             "state": config.state,
             "generation": head.name,
@@ -29,6 +30,7 @@ def status(config: Config) -> dict[str, Any]:
             "note": head.note,
             "batch": f"{batch.id}: {batch.stage.value}" if batch else None,
             **{name: count for name, count in counts.items() if name != "generation"},
+            "general answers": _left(drift) if drift else "the base's own",
         }
     try:
         with client.daemon(config) as daemon:
@@ -36,6 +38,12 @@ def status(config: Config) -> dict[str, Any]:
     except LearndError:
         return {**found, "daemon": "not running"}
     return {**found, "daemon": f"running, {learning['state']}"}
+
+
+def _left(drift: Mapping[str, float]) -> str:
+    """How far the weights alone are from the base; routing hides it from far-off questions."""
+    known, left = round(drift.get("before", 0)), round(drift.get("after", 0))
+    return f"{left} right by the weights alone, {known} by the base"
 
 
 @dataclass(frozen=True, slots=True)

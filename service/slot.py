@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from memory.errors import BadInput, Busy, LearndError, UnknownModel
+from memory.generations import before_head
 from memory.records import Generation
 from service.engines.base import Engine
 
@@ -184,14 +185,8 @@ class Slot:
 
 
 def rollback_target(generations: Sequence[Generation]) -> int:
-    """The generation before the one whose weights the head serves, so that a second rollback goes
-    back further instead of forth. Raises BadInput at the base."""
-    weights = [(each.adapter, each.model) for each in sorted(generations, key=_number)]
-    origin = weights.index(weights[-1])
-    if origin == 0:
+    """The number of the generation to go back to. Raises BadInput at the base."""
+    earlier = before_head(generations)
+    if earlier is None:
         raise BadInput("the base is served already; there is nothing to roll back to")
-    return origin - 1
-
-
-def _number(generation: Generation) -> int:
-    return generation.number
+    return earlier.number

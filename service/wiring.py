@@ -141,6 +141,9 @@ class Work:
     def review(self, on_progress: Callable[[Progress], None]) -> int:
         return self.cycle.review(on_progress)
 
+    def repair(self, on_progress: Callable[[Progress], None]) -> Batch | None:
+        return self.cycle.repair(on_progress)
+
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None:
         return self.cycle.consolidate(on_progress)
 

@@ -265,7 +265,8 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
         if item.chunk_id is not None
     ]
     studied = tuple(dict.fromkeys(statements)) if bench.config.engine.route else ()
-    return Lesson(plan.items, training, plan.probes, rehearsed, kept, studied)
+    probes = tuple(probe for probe in plan.probes if not probe.fault)
+    return Lesson(plan.items, training, probes, rehearsed, kept, studied)
 
 
 def chunked(group: Sequence[Passage], words: int) -> tuple[Chunk, ...]:

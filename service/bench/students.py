@@ -180,6 +180,7 @@ class _Follower:
 
     def rest(self) -> None:
         self._work.review(_quiet)
+        self._work.repair(_quiet)
         self._work.consolidate(_quiet)
 
     def answer(self, questions: Sequence[str]) -> Sequence[str]:

@@ -2,12 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 
-from agent.consolidation import is_due
+from agent.consolidation import is_due, is_needed
 from agent.settings import ConsolidateSettings
 from memory.records import ProbeResult, Verdict
 from memory.store import Store
 from memory.testing import memory_store
-from tests.helpers.stores import NO, YES, adapter_for, add, digest_of, learn
+from tests.helpers.stores import (
+    NO,
+    YES,
+    adapter_for,
+    add,
+    digest_of,
+    learn,
+    start,
+    to_examined,
+)
 
 SOON = ConsolidateSettings(after=2, idle_seconds=0.0)
 
@@ -77,3 +86,32 @@ def test_sooner_if_much_has_slipped() -> None:
     assert is_due(store, late)
     consolidate(store, NO)
     assert not is_due(store, late)  # nothing was learned since
+
+
+FAR = Verdict(False, ("the base answers 11",), far=True)
+
+
+def refuse(store: Store, name: str, verdict: Verdict) -> None:
+    store.save_verdict(to_examined(store, start(store, add(store, name))), verdict)
+
+
+def test_it_cannot_wait_when_the_base_is_too_far() -> None:
+    store = memory_store()
+    learn_files(store, "a.md")
+    refuse(store, "x.md", NO)
+    assert not is_needed(store, SOON)  # other harm
+    refuse(store, "c.md", FAR)
+    assert is_needed(store, SOON)
+    assert not is_needed(store, ConsolidateSettings(after=0))
+    consolidate(store, YES)
+    assert not is_needed(store, SOON)
+    refuse(store, "d.md", FAR)
+    assert not is_needed(store, SOON)  # it was just done
+
+
+def test_one_that_failed_is_not_tried_for_ever() -> None:
+    store = memory_store()
+    learn_files(store, "a.md")
+    refuse(store, "b.md", FAR)
+    store.fail_stage(store.create_consolidation(store.head().adapter, 1), "diverged", 1)
+    assert not is_needed(store, SOON)

@@ -364,9 +364,34 @@ def test_a_consolidation_that_knows_less_is_not_served(store: Store, state: Path
     executor.right = lambda probe: probe.chunk_id is None
     batch = cycle.consolidate(quiet, always=True)
     assert batch is not None and batch.stage is Stage.REJECTED and batch.verdict is not None
-    assert batch.verdict.reasons[0] == "only 0 old probes are right, 1 were"
+    assert batch.verdict.reasons[0] == "only 0 old probes are right, 1 are needed"
     assert store.head().number == 1
     assert [one.state for one in store.documents()] == [DocumentState.LEARNED]
+
+
+def test_before_the_base_is_too_far_all_is_trained_anew_from_it(store: Store, state: Path) -> None:
+    """Each batch loses three general answers, too few to tell from chance; beginning again at the
+    base brings them back."""
+
+    def right(probe: Probe) -> bool:
+        onward = 0
+        for request in executor.of(TrainRequest):
+            onward = onward + 1 if request.parent else 1
+        known = [one.question for one in store.probes() if one.chunk_id is None]
+        return probe.question not in known[: 3 * onward]
+
+    executor = Scripted(right=right)
+    gate = GateSettings(min_learned=0, base_lost=0.2)
+    settings = PipelineSettings(attempts=3, gate=gate)
+    cycle = cycle_for(store, state, executor, settings)
+    learned(store, cycle, "a.md")
+    assert store.drift()["lost"] == 3
+    learned(store, cycle, "b.md")
+    _, refused, rebuilt, again, *_ = store.batches()
+    assert refused.stage is Stage.REJECTED and refused.verdict is not None and refused.verdict.far
+    assert rebuilt.consolidates and rebuilt.stage is Stage.SERVING
+    assert again.document_ids == refused.document_ids
+    assert store.check(Artifacts(state)) == []
 
 
 def test_in_idle_time_what_is_due_is_asked_of_what_is_served(store: Store, state: Path) -> None:
@@ -382,6 +407,65 @@ def test_in_idle_time_what_is_due_is_asked_of_what_is_served(store: Store, state
     [slipped] = [one for one in store.moments() if one.slipped]
     assert (slipped.path, slipped.generation, store.slipped_share()) == ("a.md", 3, 1 / 3)
     assert cycle.review(quiet) == 0
+
+
+def slipped(store: Store, cycle: Cycle, executor: Scripted) -> None:
+    """Six documents are learned together, two more by themselves; then four of the six slip."""
+    for number in range(6):
+        add(store, f"{number}.md", f"text of {number}.md")
+    cycle.run_pending(quiet)
+    learned(store, cycle, "g.md", "h.md")
+    executor.right = lambda probe: probe.question not in {f"asked about {n}" for n in range(1, 5)}
+    executor.examined = set()
+    assert cycle.review(quiet) == 6
+
+
+LATE = PipelineSettings(
+    gate=GateSettings(neighbours=0, due=0, due_share=0), consolidate=ConsolidateSettings(after=0)
+)
+
+
+def test_what_slipped_is_taught_again(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor, LATE)
+    assert cycle.repair(quiet) is None
+    slipped(store, cycle, executor)
+    parent = store.head().adapter
+    executor.right = lambda probe: True
+    batch = cycle.repair(quiet)
+    assert batch is not None and batch.repairs and batch.stage is Stage.SERVING
+    request = executor.of(TrainRequest)[-1]
+    assert request.parent.name == parent
+    assert {one.prompt for one in request.items} == {f"study text of {n}.md" for n in range(4)}
+    assert not set(request.items) & set(request.rehearsed) and request.rehearsed
+    assert store.head().note == "repaired what had slipped" and store.slipped() == []
+    assert store.check(Artifacts(state)) == []
+    assert cycle.repair(quiet) is None
+
+
+def test_what_cannot_be_repaired_is_given_up(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor, LATE)
+    slipped(store, cycle, executor)
+    batch = cycle.repair(quiet)
+    assert batch is not None and batch.stage is Stage.REJECTED and batch.verdict is not None
+    assert batch.verdict.reasons[0] == "only 0 old probes are right, 1 are needed"
+    head = store.head()
+    assert head.note == "rollback to g2: what it taught harmed what was known"
+    assert head.adapter == store.generation(2).adapter
+    assert [one.path for one in store.documents(DocumentState.PENDING)] == ["h.md"]
+    assert store.check(Artifacts(state)) == []
+    executor.right = lambda probe: True
+    (again,) = cycle.run_pending(quiet)
+    assert again.stage is Stage.SERVING and again.parent == head.adapter
+
+
+def test_consolidation_goes_before_repair(store: Store, state: Path) -> None:
+    executor = Scripted()
+    settings = replace(LATE, consolidate=ConsolidateSettings(idle_seconds=0))
+    cycle = cycle_for(store, state, executor, settings)
+    slipped(store, cycle, executor)
+    assert cycle.repair(quiet) is None
 
 
 def test_nothing_learned_is_nothing_to_consolidate(store: Store, state: Path) -> None:

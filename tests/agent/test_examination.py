@@ -95,3 +95,13 @@ def test_a_share_that_knows_too_little_ends_the_search(store: Store, state: Path
     verdict = examination.verdict(batch)
     assert (verdict.accepted, verdict.scale) == (False, 1.0)
     assert verdict.reasons[0].startswith("9 general probes were lost")
+
+
+def test_what_the_base_says_is_asked_once_and_bounds_what_may_be_lost(
+    store: Store, state: Path
+) -> None:
+    batch, examination = held(store, state, lambda share, probe: share > 0 or not probe.chunk_id)
+    assert len(store.base_results()) == 9
+    figures = examination.verdict(batch).figures
+    assert (figures["base_before"], figures["base_after"], figures["base_fall"]) == (9, 9, 0)
+    assert len(store.results(batch.id, Phase.BASE)) == 9

@@ -2,9 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.study import StudyRequest, study
+from agent import models
+from agent.settings import TrainSettings
+from agent.study import ModelTools, StudyRequest, study
 from memory.errors import UnknownPolicy
-from memory.records import Chunk, Progress
+from memory.records import Chunk, Progress, StudyItem
+from policies.base import Directives
 
 CHUNK = Chunk(1, 1, 0, "Systems > Servers", "The server Tarrick listens on port 9362.")
 
@@ -24,6 +27,31 @@ def test_an_unknown_policy_lists_the_known_ones(tiny_path: Path) -> None:
             StudyRequest(tiny_path, None, "minilm", (CHUNK,), ("all",), 4, seed=1),
             lambda progress: None,
         )
+
+
+def tools(path: Path, seen: list[Progress]) -> ModelTools:
+    settings = TrainSettings(rank=4, alpha=8, frozen_share=0.0)
+    return ModelTools(models.load(path), models.Embedder("minilm"), path, settings, seen.append)
+
+
+def test_a_log_probability_is_of_the_answer_given_the_prompt(tiny_path: Path) -> None:
+    given = tools(tiny_path, [])
+    one, other, again = given.logprob(
+        [("Who?", "Tarrick"), ("What?", "Tarrick"), ("Who?", "Tarrick")]
+    )
+    assert one == pytest.approx(again, abs=1e-3) and one != other and one < 0
+    assert given.logprob([]) == []
+
+
+def test_a_trial_tells_what_training_changed_and_how_it_was_directed(tiny_path: Path) -> None:
+    seen: list[Progress] = []
+    given = tools(tiny_path, seen)
+    item = StudyItem(1, "qa", "Who pays?", "Tarrick pays.", "seal")
+    [before] = given.trial([], [item], 0)
+    [once] = given.trial([item] * 4, [item], 0, Directives(learning_rate=1e-2, epochs=1))
+    [often] = given.trial([item] * 4, [item], 0, Directives(learning_rate=1e-2, epochs=8))
+    assert before < once < often
+    assert seen[-1].done == seen[-1].total == 3
 
 
 STRANGE = (

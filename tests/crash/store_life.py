@@ -12,6 +12,7 @@ from typing import Any
 from memory.artifacts import Artifacts, Kind
 from memory.durable import StateLock
 from memory.errors import StaleParent
+from memory.generations import before_head
 from memory.index import TextIndex
 from memory.records import Adapter, Batch, DocumentState, Phase, Probe, Stage, StudyItem
 from memory.store import Store
@@ -24,6 +25,7 @@ EDITS = (  # the folder's history; text None: a file that cannot be read
     {"a.md": "the port is 3"},
 )
 ROLLBACK = "rollback to g0"
+GAVE_UP = "it did harm"
 _THEN = "2026-01-01T00:00:00+00:00"
 
 
@@ -43,6 +45,10 @@ def live(state: Path, failpoint: str = "") -> None:
         if not store.results(3, Phase.REVIEW):
             general = [probe for probe in store.probes() if probe.chunk_id is None]
             store.save_review(answers(general, True))
+        if not any(GAVE_UP in one.note for one in store.generations()):
+            earlier = before_head(store.generations())
+            assert earlier is not None
+            store.give_up(earlier.number, GAVE_UP, 1)
         index = TextIndex(state, "probes", embed, DIMENSION)
         index.refresh({probe.id: probe.question for probe in store.probes()})
         artifacts.collect(store.needed())
@@ -105,6 +111,9 @@ def _step(store: Store, artifacts: Artifacts, batch: Batch) -> None:
             store.save_training(batch, Adapter(digest, parent, batch.id, {"loss": 0.1}, _THEN))
         case Stage.TRAINED:
             probes = store.probes(batch.id)
+            if not store.base_results():
+                general = [one for one in store.probes() if one.chunk_id is None]
+                store.save_base(batch.id, answers(general, True))
             store.save_examination(batch, answers(probes, False), answers(probes, True))
         case Stage.EXAMINED:
             lies = any("lie" in store.document(one).text for one in batch.document_ids)

@@ -1,7 +1,9 @@
 """Opening, refusing, sharing and failing."""
 
+import json
 import sqlite3
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from sqlite_utils.migrations import Migrations
 
 from memory import connection, schema
 from memory.errors import DiskFull, NewerState, StateCorrupt, StateError
+from memory.records import Health, SelfEdit
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.stores import add, learn
@@ -66,8 +69,10 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A learnd with one more migration, of these statements."""
     statements = ["ALTER TABLE files ADD COLUMN owner TEXT"]
     later = Migrations("learnd")
-    later(name="first")(schema.first)
-    later(name="self_edits")(schema.self_edits)
+    with Database(memory=True, execute_plugins=False) as empty:
+        earlier = [one.name for one in schema.migrations.pending(empty)]
+    for name in earlier:
+        later(name=name)(getattr(schema, name))
 
     @later()
     def next_one(db: Database) -> None:
@@ -75,7 +80,7 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             db.execute(statement)
 
     monkeypatch.setattr(connection, "migrations", later)
-    monkeypatch.setattr(connection, "migration_names", lambda: {"first", "self_edits", "next_one"})
+    monkeypatch.setattr(connection, "migration_names", lambda: {*earlier, "next_one"})
     return statements
 
 
@@ -179,3 +184,11 @@ def test_a_full_disk_is_named_and_heals(state: Path) -> None:
         assert store.check() == []
         store.db.conn.execute("PRAGMA max_page_count = 1000000")
         add(store, "a.md", "long text " * 10_000)
+
+
+def test_a_self_edit_reads_as_it_was_written() -> None:
+    health = {"al": Health(0.5, abstained="too little", notes=("one",), figures={"kept": 2.0})}
+    edit = SelfEdit("prose", "steady", {"items": 3.0}, health)
+    assert connection.decode_self_edit(json.dumps(asdict(edit))) == edit
+    earlier = '{"kind": "prose", "style": "steady", "figures": {}}'
+    assert connection.decode_self_edit(earlier) == SelfEdit("prose", "steady", {})

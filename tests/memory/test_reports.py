@@ -1,10 +1,20 @@
 """What people see."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from memory.records import Probe
+from memory.records import Probe, Verdict
 from memory.testing import memory_store
-from tests.helpers.stores import add, learn, stamp_of
+from tests.helpers.stores import (
+    YES,
+    adapter_for,
+    add,
+    digest_of,
+    learn,
+    stamp_of,
+    start,
+    to_examined,
+)
 
 
 def test_rows_and_counts() -> None:
@@ -44,3 +54,35 @@ def test_a_rollback_shows_what_is_not_held_any_more() -> None:
     store.activate(0, "rollback to g0")
     (row,) = store.document_rows()
     assert (row.state, row.learned_in, row.held, row.probes) == ("learned", 1, False, 0)
+
+
+def test_a_probe_that_is_wrong_itself_is_shown_and_never_asked() -> None:
+    store = memory_store()
+    batch = start(store, add(store, "a.md"))
+    [chunk] = store.save_chunks(1, [("A", "The port is 1.")])
+    good = Probe(chunk.id, "direct", "Which port?", "1", "The port is 1.")
+    wrong = replace(good, question="Which ports?", fault="with the text before it: 2")
+    batch = store.save_study(batch, [], [wrong, good])
+    assert [one.question for one in store.probes(batch.id)] == [good.question]
+    batch = store.save_training(batch, adapter_for(store, batch))
+    batch = store.save_verdict(store.save_examination(batch, (), ()), YES)
+    store.promote(store.save_merge(batch, digest_of("model")), "learned")
+    assert [one.question for one in store.probes()] == [good.question]
+    assert [(one.question, one.fault) for one in store.probe_rows()] == [
+        (good.question, ""),
+        (wrong.question, wrong.fault),
+    ]
+    learn(store, add(store, "a.md", "The port is 2."))
+    assert not any(one.fault for one in store.probe_rows())
+
+
+def test_how_far_the_weights_alone_are_from_the_base() -> None:
+    store = memory_store()
+    assert store.drift() == {}
+    batch = to_examined(store, start(store, add(store, "a.md")))
+    figures = {"base_before": 13.0, "base_after": 9.0, "new_asked": 2.0}
+    batch = store.save_verdict(batch, Verdict(True, (), figures))
+    store.promote(store.save_merge(batch, digest_of("model")), "learned")
+    assert store.drift() == {"before": 13, "after": 9}
+    store.activate(0, "rollback")
+    assert store.drift() == {}

@@ -1,35 +1,13 @@
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from memory.records import Chunk
 from policies.al import AutonomousLearning, facts
-from policies.base import Ask
-from tests.helpers.embedding import embed
+from tests.helpers.tools import FakeTools
 
 CHUNK = Chunk(3, 1, 0, "Systems > Servers", "There is one server. It listens on port 9362.")
-
-
-class Scripted:
-    """Answers by the first script line that stands in the prompt; remembers what it was asked."""
-
-    def __init__(self, **script: str) -> None:
-        self.script = {key.replace("_", " "): value for key, value in script.items()}
-        self.prompts: list[str] = []
-
-    def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
-        self.prompts += [ask.prompt for ask in asks]
-        return [self._answer(ask.prompt) for ask in asks]
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return embed(texts)
-
-    def _answer(self, prompt: str) -> str:
-        return next((value for key, value in self.script.items() if key in prompt), "")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +25,7 @@ def test_a_fact_carries_what_is_needed_to_understand_it(text: str, passage: str)
 
 def test_written_questions_come_beside_hasty_ones() -> None:
     asked = "It listens on port what\nOn port what It listens, There is\nIt listens on port what"
-    tools = Scripted(Write_10_questions=asked)
+    tools = FakeTools({"Write 10 questions": asked})
     candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
     kinds = Counter(one.kind for one in candidates if "9362" in one.evidence)
     assert kinds == {"qa": 2, "keywords": 6}  # the same question twice counts once; eight in all
@@ -67,7 +45,7 @@ def test_written_questions_come_beside_hasty_ones() -> None:
     ],
 )
 def test_garbage_is_no_question(garbage: str) -> None:
-    candidates = AutonomousLearning().propose([CHUNK], Scripted(Write=garbage), seed=0)
+    candidates = AutonomousLearning().propose([CHUNK], FakeTools({"Write": garbage}), seed=0)
     about_port = [one for one in candidates if one.answer == "9362"]
     assert "qa" not in {one.kind for one in about_port}
 
@@ -86,14 +64,16 @@ HIVES = replace(
     ],
 )
 def test_a_question_must_lead_to_its_own_passage(question: str, found: set[str]) -> None:
-    candidates = AutonomousLearning().propose([HIVES], Scripted(Write=question), seed=0)
+    candidates = AutonomousLearning().propose([HIVES], FakeTools({"Write": question}), seed=0)
     written = [one for one in candidates if one.kind == "qa"]
     assert {one.answer for one in written} == found
 
 
 def test_what_nobody_asked_about_is_filled_up_by_rule() -> None:
     """Each sentence gets eight; a fact without a written question at least two, one to examine."""
-    candidates = AutonomousLearning().propose([HIVES], Scripted(Write="zebra crossing"), seed=0)
+    candidates = AutonomousLearning().propose(
+        [HIVES], FakeTools({"Write": "zebra crossing"}), seed=0
+    )
     assert Counter(one.evidence.split()[1] for one in candidates) == {"server": 8, "hive": 8}
     assert min(Counter(one.answer for one in candidates).values()) >= 2
 
@@ -101,13 +81,13 @@ def test_what_nobody_asked_about_is_filled_up_by_rule() -> None:
 def test_a_sentence_that_was_asked_about_enough_gets_one_a_fact() -> None:
     ends = ("on port", "port", "on", "The port")
     asked = "\n".join(f"{begin} {end}" for begin in ("server", "listens") for end in ends)
-    candidates = AutonomousLearning().propose([HIVES], Scripted(Write=asked), seed=0)
+    candidates = AutonomousLearning().propose([HIVES], FakeTools({"Write": asked}), seed=0)
     server = [one.kind for one in candidates if one.answer == "9362"]
     assert Counter(server) == {"qa": 8, "keywords": 1}
 
 
 def test_a_question_is_as_clear_as_it_leads_before_the_next_passage() -> None:
-    policy, tools = AutonomousLearning(), Scripted()
+    policy, tools = AutonomousLearning(), FakeTools()
     hasty = policy.propose([HIVES], tools, seed=0)
     question = "The server listens on port, hive garden number has bees"
     asked = [replace(one, kind="qa", question=question) for one in hasty]
@@ -122,7 +102,7 @@ def test_a_question_is_as_clear_as_it_leads_before_the_next_passage() -> None:
 
 def test_a_sentence_of_many_facts_needs_fewer_questions_a_fact() -> None:
     text = "The server has 31 ports. It has 12 ports, 40 disks, 55 fans and 71 lamps."
-    tools = Scripted()
+    tools = FakeTools()
     AutonomousLearning().propose([replace(CHUNK, text=text)], tools, seed=0)
     counts = [prompt.split("Write ")[1].split()[0] for prompt in tools.prompts]
     assert counts == ["10", "4", "4", "4", "4"]
@@ -131,7 +111,7 @@ def test_a_sentence_of_many_facts_needs_fewer_questions_a_fact() -> None:
 def test_boilerplate_is_asked_about_once() -> None:
     text = "Ask the desk of Tolvanen."
     chunks = [Chunk(n, 1, n, "Notices", text) for n in range(9)]
-    tools = Scripted(Write="whom of the desk of do I Ask")
+    tools = FakeTools({"Write": "whom of the desk of do I Ask"})
     candidates = AutonomousLearning().propose(chunks, tools, seed=0)
     assert len(tools.prompts) == 1
     assert {one.chunk.id for one in candidates} == {0}

@@ -11,7 +11,10 @@ from policies.base import Policy
 def test_every_policy_has_its_name_and_a_role() -> None:
     for name in policies.POLICIES:
         policy = policies.load(name)
-        assert isinstance(policy, Policy) and policy.name == name and policy.role
+        assert isinstance(policy, Policy) and policy.name == name
+        assert policy.role and policy.control
+        assert isinstance(policies.load(name + policies.CONTROL), Policy)
+    assert set(policies.POLICIES) <= set(policies.known())
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

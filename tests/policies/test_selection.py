@@ -98,3 +98,21 @@ def test_coverage_is_of_sentences_that_state_something_and_of_written_questions(
 def test_a_text_that_stands_in_many_chunks_is_studied_once() -> None:
     chunks = [Chunk(n, 1, n, "Notices", "So be it.") for n in range(9)]
     assert [item.chunk_id for item in select(chunks, {}, 1, seed=1).items] == [0]
+
+
+def test_a_written_text_is_trained_once_under_its_title_and_examines_nothing() -> None:
+    written = replace(candidate("text", "", ""), policy="seal", said="Port 9362 is used.")
+    again = replace(written, said="port 9362 is used")
+    plan = select([CHUNK], {written: 1.0, again: 1.0}, 1, seed=0)
+    texts = [item.answer for item in plan.items if item.policy == "seal"]
+    assert len(texts) == 1 and not plan.probes
+    assert texts[0].startswith("Servers: ")
+
+
+def test_what_was_written_to_examine_is_never_trained() -> None:
+    probe = replace(candidate("probe", "Where does it listen?"), policy="r_zero")
+    plan = select([CHUNK], sure([*PHRASINGS, probe]), 1, seed=1)
+    assert [one.question for one in plan.probes] == ["Where does it listen?"]
+    assert {item.prompt for item in plan.items} >= {"Which port?", "On what port does it listen?"}
+    alone = select([CHUNK], sure([probe]), 1, seed=1)
+    assert not alone.probes and [item.kind for item in alone.items] == ["text"]

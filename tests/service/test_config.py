@@ -70,7 +70,7 @@ def test_lists_in_the_environment(monkeypatch: pytest.MonkeyPatch, value: str) -
     ("text", "complaint"),
     [
         ("[server]\nprot = 1", "there is no server.prot; known: connections, drain_seconds, host"),
-        ("[gate]\nmin_learnt = 1", "there is no gate.min_learnt; known: due, due_share"),
+        ("[gate]\nmin_learnt = 1", "there is no gate.min_learnt; known: base_lost, due, due_share"),
         ("modle = 'x'", "there is no modle; known: attempts"),
         ("[server]\nport = 65536", "server.port: input should be less than or equal to 65535"),
         ("[server]\nparallel = 0", "server.parallel"),

@@ -7,6 +7,7 @@ from memory.testing import memory_store
 from service import history
 from tests.helpers.stores import add, learn
 from tests.memory.test_history import learn_another
+from tests.service.test_documents import contradicted
 
 
 def test_a_story_in_words() -> None:
@@ -25,6 +26,12 @@ def test_what_was_never_known_says_so() -> None:
     store = memory_store()
     learn(store, add(store, "a.md"), correct=False)
     assert [row["story"] for row in history.rows(store)] == ["never known"]
+
+
+def test_a_story_tells_of_a_contradiction() -> None:
+    store = contradicted()
+    stories = {row["path"]: row["story"] for row in history.rows(store)}
+    assert stories == {"a.md": "g1: 2 learned of 2", "b.md": "g2: 1 learned of 1; contradicts a.md"}
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:

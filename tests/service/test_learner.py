@@ -33,6 +33,7 @@ class FakeWork:
         self.rounds = 0
         self.reviews = 0
         self.ready = 0
+        self.repairs = 0
         self.report = Report()
         self.cycle: Callable[[Callable[[Progress], None]], Sequence[Batch]] = lambda show: ()
         self.idle: Callable[[Callable[[Progress], None]], Batch | None] = lambda show: None
@@ -52,6 +53,10 @@ class FakeWork:
     def review(self, on_progress: Callable[[Progress], None]) -> int:
         self.reviews += 1
         return 2
+
+    def repair(self, on_progress: Callable[[Progress], None]) -> Batch | None:
+        self.repairs += 1
+        return None
 
     def consolidate(self, on_progress: Callable[[Progress], None]) -> Batch | None:
         try:
