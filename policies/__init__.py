@@ -7,12 +7,14 @@ from typing import Final
 from memory.errors import UnknownPolicy
 from policies.al import AutonomousLearning
 from policies.base import Policy
+from policies.seal import SelfEdits
 
 __all__ = ["CONTROL", "POLICIES", "Policy", "known", "load"]
 
 CONTROL: Final = "/control"  # after the name of a policy: its control
 POLICIES: Mapping[str, Callable[[], Policy]] = {
     "al": AutonomousLearning,
+    "seal": SelfEdits,
 }
 
 
