@@ -6,7 +6,10 @@ from typing import Final
 
 from memory.errors import UnknownPolicy
 from policies.al import AutonomousLearning
+from policies.alas import Alas
 from policies.base import Policy
+from policies.evol_instruct import EvolInstruct
+from policies.r_zero import RZero
 from policies.seal import SelfEdits
 
 __all__ = ["CONTROL", "POLICIES", "Policy", "known", "load"]
@@ -14,6 +17,9 @@ __all__ = ["CONTROL", "POLICIES", "Policy", "known", "load"]
 CONTROL: Final = "/control"  # after the name of a policy: its control
 POLICIES: Mapping[str, Callable[[], Policy]] = {
     "al": AutonomousLearning,
+    "alas": Alas,
+    "evol_instruct": EvolInstruct,
+    "r_zero": RZero,
     "seal": SelfEdits,
 }
 
