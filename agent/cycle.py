@@ -179,7 +179,10 @@ class Cycle:
         kind = directives.kind(chunks)
         style = directives.choose(kind, self._store.batches(), batch)
         probes = self._review.unseen(plan.probes, plan.items)
-        self_edit = SelfEdit(kind, style, plan.figures, plan.health)
+        given = plan.directives
+        self_edit = SelfEdit(
+            kind, style, plan.figures, plan.health, given.learning_rate, given.epochs
+        )
         self._store.save_study(batch, plan.items, probes, self_edit)
 
     def _train(self, batch: Batch, report: Report) -> None:

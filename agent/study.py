@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import models
+from agent.directives import follow
 from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import Embedder, LanguageModel, question_tokens
@@ -117,11 +118,8 @@ class ModelTools:
     ) -> list[float]:
         """See policies.base.Tools."""
         chunks = len({item.chunk_id for item in items})
-        settings = replace(self._training, tokens=_TRIAL_TOKENS * max(1, chunks))
-        if directives.learning_rate is not None:
-            settings = replace(settings, learning_rate=directives.learning_rate)
-        if directives.epochs is not None:
-            settings = replace(settings, epochs=directives.epochs)
+        own = replace(self._training, tokens=_TRIAL_TOKENS * max(1, chunks))
+        settings = follow(directives, own)
         request = TrialRequest(
             self._base, tuple(items), (), 0, settings, seed, scored=tuple(examined)
         )
