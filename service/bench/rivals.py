@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from agent import general
 from agent.chunking import split
-from agent.directives import follow
 from agent.executor import Executor
 from agent.passages import Passage, Question
 from agent.settings import TrainSettings
@@ -244,6 +243,7 @@ def _seal(bench: Bench, group: Sequence[Passage]) -> Lesson:
 
 def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     """The study plan of the configured pipeline, trained as agent/cycle.py does it."""
+    from agent.directives import follow
     from agent.rehearsal import KEPT
     from agent.study import StudyRequest, study
 
