@@ -6,6 +6,7 @@ costs general knowledge (CHANGELOG.md), and what is served and trained does not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -86,14 +87,28 @@ class ModelTools:
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """See policies.base.Tools."""
+        self._total += len(asks)
+        said: dict[int, str] = {}
+        for practised in (True, False):
+            numbers = [n for n, ask in enumerate(asks) if ask.practised is practised]
+            if numbers:
+                texts = self._generated([asks[n] for n in numbers], practised, temperature, seed)
+                said.update(zip(numbers, texts, strict=True))
+        return [said[n] for n in range(len(asks))]
+
+    def _generated(
+        self, asks: Sequence[Ask], practised: bool, temperature: float, seed: int
+    ) -> list[str]:
+        model = self._model if practised else self._published
         prompts = [
-            Asked(tuple(question_tokens(self._model.tokenizer, ask.prompt)), ask.most)
-            for ask in asks
+            Asked(tuple(question_tokens(model.tokenizer, ask.prompt)), ask.most) for ask in asks
         ]
-        self._total += len(prompts)
-        return generate(
-            self._model, self._model.network, prompts, temperature, seed, on_done=self._count
-        )
+        return generate(model, model.network, prompts, temperature, seed, on_done=self._count)
+
+    @cached_property
+    def _published(self) -> LanguageModel:
+        """Loaded when it is first asked for."""
+        return models.load(self._base)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See policies.base.Tools."""

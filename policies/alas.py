@@ -145,7 +145,7 @@ def _diagnosed(
     least = min(known, key=lambda topic: known[topic])
     title = next(one.title for one in chunks if topics[one.id] == least)
     return Health(
-        entropy=-math.fsum(one * math.log(one) for one in portions),
+        entropy=math.fsum(one * math.log(1 / one) for one in portions),
         coverage=sum(one >= MASTERED for one in known.values()) / len(known),
         figures={
             "topics": float(len(known)),

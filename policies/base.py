@@ -46,6 +46,7 @@ class Ask:
 
     prompt: str
     most: int  # new tokens
+    practised: bool = True  # else the model as published: it was not taught to write questions only
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class StudyPlan:
 
 
 class Tools(Protocol):
-    """The practised base model and the sentence embedder, as a policy may use them."""
+    """The base model, practised and as published, and the sentence embedder."""
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """One answer a prompt; greedy at temperature 0."""

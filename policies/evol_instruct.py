@@ -181,4 +181,4 @@ def _holds(said: str, answer: str) -> bool:
 def _entropy(counts: Mapping[str, int]) -> float:
     """Of the operators whose children live, nats."""
     total = sum(counts.values())
-    return -sum(n / total * math.log(n / total) for n in counts.values() if n)
+    return sum(n / total * math.log(total / n) for n in counts.values() if n)

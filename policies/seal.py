@@ -3,6 +3,7 @@
 A self-edit is a set of texts in one of five formats, and training directives. On a few chunks each
 format is tried: a throw-away adapter learns it, and the questions that other policies wrote examine
 it. The best format of each of those chunks stays (ReST-EM), and the best of all writes the rest.
+The model as published writes: one that practised to write questions writes nothing else.
 By the authors' own files the format decides more than their reinforcement learning does, and the
 reward is mostly noise: each training is repeated, and below the floor nothing is chosen by it.
 """
@@ -23,6 +24,7 @@ from policies.base import NO_DIRECTIVES, Ask, Candidate, Directives, Policy, Sco
 from policies.grounding import nearest, overlap
 from policies.pipeline import RELIABLE
 from policies.reward import judged
+from policies.sentences import sentences
 
 _READ = "Let's read the following passage and "
 FORMATS: Final[Mapping[str, str]] = {
@@ -116,6 +118,8 @@ class SelfEdits(Policy):
         arms = [self._write(tried, one, tools, seed) for one in self._formats]
         rewards = np.stack([self._rewards(arm, examined, tools) for arm in arms])
         self._figures = judged(rewards)
+        for form, arm in zip(self._formats, arms, strict=True):
+            self._figures[f"lines_{form}"] = float(sum(map(len, arm.values())))
         if self._figures["reliability"] < RELIABLE:
             return {}, BEST
         means = rewards.mean(axis=2)  # [formats, chunks]
@@ -143,7 +147,9 @@ class SelfEdits(Policy):
     def _directed(self, edits: _Edits, examined: _Examined, tools: Tools, seed: int) -> Directives:
         """The model's own, if they teach more than the settings do at every seed."""
         count = sum(len(one.text.split()) for one in self._chunks)
-        [said] = tools.generate([Ask(_DIRECTING.format(words=count), 40)], 0.0, seed)
+        [said] = tools.generate(
+            [Ask(_DIRECTING.format(words=count), 40, practised=False)], 0.0, seed
+        )
         found, notes = directed(said)
         self._notes += notes
         if found == NO_DIRECTIVES:
@@ -159,7 +165,7 @@ class SelfEdits(Policy):
     def _write(
         self, chunks: Sequence[Chunk], form: str, tools: Tools, seed: int
     ) -> dict[Chunk, list[Candidate]]:
-        asks = [Ask(prompt(one, form), _TOKENS.get(form, 160)) for one in chunks]
+        asks = [Ask(prompt(one, form), _TOKENS.get(form, 160), practised=False) for one in chunks]
         texts = tools.generate(asks, _WARMTH, seed)
         return {one: list(lines(one, text)) for one, text in zip(chunks, texts, strict=True)}
 
@@ -170,11 +176,19 @@ def prompt(chunk: Chunk, form: str) -> str:
 
 
 def lines(chunk: Chunk, written: str) -> Iterator[Candidate]:
-    """The distinct lines of a self-edit that rest on the chunk."""
+    """The distinct statements of a self-edit that rest on the chunk and are not its own words."""
     stripped = (_MARKER.sub("", line).strip() for line in written.splitlines())
-    for line in dict.fromkeys(stripped):
-        if len(line.split()) >= _LEAST_WORDS and overlap(line, chunk.text) >= _GROUNDED:
-            yield Candidate(chunk, nearest(line, chunk.text), "text", "", "", "seal", line)
+    for said in dict.fromkeys(one for line in stripped for one in _statements(line)):
+        is_new = said not in chunk.text and len(said.split()) >= _LEAST_WORDS
+        if is_new and overlap(said, chunk.text) >= _GROUNDED:
+            yield Candidate(chunk, nearest(said, chunk.text), "text", "", "", "seal", said)
+
+
+def _statements(line: str) -> list[str]:
+    """The sentences of a line; a question stays with the answer behind it, or says nothing."""
+    if "?" in line:
+        return [] if line.endswith("?") else [line]
+    return sentences(line)
 
 
 def directed(said: str) -> tuple[Directives, list[str]]:

@@ -133,6 +133,21 @@ def test_the_same_line_fifty_times_counts_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("Tarrick is a server. The server listens on port 9362 for us.", 2),
+        ("Which port has Tarrick? Port 9362 of the server.", 1),
+        ("Which port has the server Tarrick?", 0),  # without an answer
+        ("It has six lamps.", 0),  # as the text says it itself
+        ("* The server Tarrick has port 9361.", 0),
+        ("Port 9362.", 0),
+    ],
+)
+def test_statements_in_new_words_are_kept(written: str, kept: int) -> None:
+    assert len(list(lines(CHUNK, written))) == kept
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         ('{"learning_rate": 0.002, "epochs": 4}', Directives(0.002, 4)),
