@@ -58,7 +58,7 @@ class Cycle:
         self._artifacts = artifacts
         self._review = Review(store, index, settings.gate)
         self._examination = Examination(
-            store, artifacts, executor, self._review, settings.gate, base
+            store, artifacts, executor, self._review, settings.gate, base, settings.study.pipeline
         )
         self._executor = executor
         self._settings = settings

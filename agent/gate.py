@@ -50,19 +50,30 @@ def sitting(
     )
 
 
-def judge(new: Sitting, old: Sitting, general: Sitting, settings: GateSettings) -> Verdict:
-    """Accept only if enough of the new is known, and of the old no more than allowed is lost."""
-    harm = [*_kept("old", old, settings), *_kept("general", general, settings)]
+def judge(
+    new: Sitting,
+    old: Sitting,
+    general: Sitting,
+    settings: GateSettings,
+    guarded: Sequence[str] = (),
+) -> Verdict:
+    """Accept only if enough of the new is known, and of the old no more than allowed is lost.
+
+    guarded: what policies hold against it; it counts as harm.
+    """
+    harm = [*_kept("old", old, settings), *_kept("general", general, settings), *guarded]
     reasons = [*_finite(new, old, general), *_learned(new, settings), *harm]
     figures = _figures(new, old, general)
     return Verdict(not reasons, tuple(reasons), figures, harmed=reasons == harm != [])
 
 
-def judge_rebuilt(old: Sitting, general: Sitting, settings: GateSettings) -> Verdict:
+def judge_rebuilt(
+    old: Sitting, general: Sitting, settings: GateSettings, guarded: Sequence[str] = ()
+) -> Verdict:
     """A consolidation has nothing new to show: it must know at least as much of the old."""
     right, needed = old.right_after, old.right_before
     reasons = [] if right >= needed else [f"only {right} old probes are right, {needed} were"]
-    floor = judge(Sitting({}, {}), old, general, settings)
+    floor = judge(Sitting({}, {}), old, general, settings, guarded)
     return replace(
         floor, accepted=not reasons and floor.accepted, reasons=(*reasons, *floor.reasons)
     )

@@ -50,6 +50,15 @@ class Alas(Policy):
             kept = Random(seed).sample(list(trusted), len(kept))
         return {one: trusted[one] for one in kept}
 
+    def guard(
+        self,
+        before: Mapping[int, bool],
+        after: Mapping[int, bool],
+        topics: Mapping[int, str],
+    ) -> list[str]:
+        """See promotable()."""
+        return promotable(before, after, topics) if self._plans else []
+
     def diagnose(self, candidates: Sequence[Candidate], trusted: Scored) -> Health:
         return self._health
 

@@ -137,6 +137,18 @@ class Policy:
         """How the batch should be trained, asked after select()."""
         return NO_DIRECTIVES
 
+    def guard(
+        self,
+        before: Mapping[int, bool],
+        after: Mapping[int, bool],
+        topics: Mapping[int, str],
+    ) -> list[str]:
+        """Why a trained adapter must not be served, though the gate's floor would let it pass.
+
+        before, after: old probe -> whether it was right. topics: probe -> the file it is about.
+        """
+        return []
+
     def diagnose(self, candidates: Sequence[Candidate], trusted: Scored) -> Health:
         """How well it went, by what it measured; asked after score() and again after select().
 

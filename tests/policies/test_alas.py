@@ -124,3 +124,9 @@ def test_a_topic_may_win_back_what_it_loses_and_others_are_not_guarded() -> None
     after = {0: False, 1: False, 2: True, 3: False, 4: False}
     assert promotable(before, after, dict.fromkeys(range(3), "a"), 0.5) == []
     assert promotable(before, after, {3: "b", 4: "b"}, 0.5)
+
+
+def test_it_guards_in_the_gate_and_its_control_does_not() -> None:
+    after = RIGHT | {1: False, 2: False}
+    assert Alas().guard(RIGHT, after, TOPICS) == promotable(RIGHT, after, TOPICS) != []
+    assert Alas().controlled().guard(RIGHT, after, TOPICS) == []
