@@ -5,6 +5,7 @@ What is checked can only be disproved so: a statement that passes may still be w
 
 import re
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from policies.sentences import sentences
@@ -45,6 +46,8 @@ NEGATION: Final = re.compile(r"\b(?:not|never|no|nobody|none|without|cannot)\b|n
 _VAGUE: Final = re.compile(r"\b(?:a|an|half|every|once|twice)\b")
 _NAMED: Final = frozenset({Kind.NAME, Kind.PERSON})
 _TIMES: Final = frozenset({Kind.DATE, Kind.TIME, Kind.YEAR, Kind.DAY})
+_BEGINNING: Final = 5  # letters that two forms of a name share
+COUNTING: Final = frozenset({"a", "an", "many", "few", "several", "per", "half"})
 _LEAST_SHARED: Final = 0.4  # of a statement's words, for a sentence to speak about the same
 
 
@@ -53,7 +56,7 @@ def mismatches(text: str, question: str, answer: str) -> frozenset[Mismatch]:
     said = f"{question} {answer}"
     found = {
         Mismatch.NUMBER: numbers(said) - numbers(text),
-        Mismatch.ENTITY: names(said) - words(text),
+        Mismatch.ENTITY: _unknown(names(said), words(text)),
         Mismatch.UNIT: _units(said, text),
         Mismatch.NEGATION: _negated(said, text),
         Mismatch.SORT: not sort_fits(question, answer),
@@ -98,13 +101,29 @@ def sort_fits(question: str, answer: str) -> bool:
     return True
 
 
+def _unknown(ours: frozenset[str], theirs: frozenset[str]) -> bool:
+    """Whether one of the words stands there in no form: Scandinavian may be Scandinavia."""
+    beginnings = {word[:_BEGINNING] for word in theirs}
+    return any(word[:_BEGINNING] not in beginnings for word in ours)
+
+
 def _is_quantity(answer: str) -> bool:
     return _NUMBER.match(answer) is not None and not names(f": {answer}")
 
 
+def counted(text: str) -> frozenset[str]:
+    """The units that something is counted in."""
+    pairs = pairwise(re.findall(r"[\w.,'’]+", text.lower()))  # noqa: RUF001
+    return frozenset(
+        stem(unit)
+        for before, unit in pairs
+        if any(stem(unit) in group for group in UNITS) and (before in COUNTING or numbers(before))
+    )
+
+
 def _units(said: str, text: str) -> bool:
-    """Whether a unit stands there that the text has not, but another of its kind."""
-    ours, theirs = words(said), words(text)
+    """Whether something is counted in a unit that the text has not, but another of its kind."""
+    ours, theirs = counted(said), words(text)
     return any(ours & group - theirs and theirs & group for group in UNITS)
 
 

@@ -74,10 +74,10 @@ class Conflict:
 def conflicts(claims: Sequence[Claim]) -> list[Conflict]:
     """All pairs that contradict each other, in the order given."""
     found = []
-    for one, other in _near(claims):
-        why = contradiction(claims[one], claims[other])
+    for pair in _near(claims):
+        earlier, later = sorted(pair, key=lambda place: (claims[place].order, place))
+        why = contradiction(claims[earlier], claims[later])
         if why:
-            earlier, later = sorted((one, other), key=lambda place: (claims[place].order, place))
             found.append(Conflict(earlier, later, why))
     return found
 

@@ -9,7 +9,7 @@ Control: `at_random`, as many drawn evenly. Most published selectors lose to it.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from memory.records import Health
 from policies.base import Candidate, Policy, Scored, Tools
 
+Vectors = NDArray[np.float32]  # [n, dimension], of length one
 KEPT: Final = 0.7  # share of the study items; the paper keeps a fifth of a pool without end
 _SHARPNESS: Final = 0.1  # temperature of the probe, in cosines
 _ROUNDS: Final = 25  # of k-means, at most
@@ -29,8 +30,12 @@ class DiversitySelector(Policy):
     role = "keeps the study items that a probe of pseudo-domains is least sure of, in each domain"
     control = "as many at random"
 
-    def __init__(self) -> None:
+    def __init__(self, choose: Callable[[Vectors, int, int], list[int]] | None = None) -> None:
+        self._choose = choose or diverse
         self._health = Health(abstained="there was nothing to choose from")
+
+    def controlled(self) -> Policy:
+        return DiversitySelector(at_random)
 
     def select(self, trusted: Scored, tools: Tools, seed: int) -> Scored:
         """The most diverse questions that were written; what is of another kind stays."""
@@ -47,7 +52,7 @@ class DiversitySelector(Policy):
         vectors = tools.embed([f"{one.question} {one.statement}" for one in pool])
         domains = pseudo_domains(vectors, seed)
         unsure = entropies(vectors, domains)
-        places = diverse(vectors, round(KEPT * len(pool)), seed)
+        places = self._choose(vectors, round(KEPT * len(pool)), seed)
         kept = np.unique(domains[places])
         self._health = Health(
             entropy=float(unsure[places].mean()),
@@ -57,7 +62,7 @@ class DiversitySelector(Policy):
         return {pool[place] for place in places}
 
 
-def diverse(vectors: NDArray[np.float32], count: int, seed: int) -> list[int]:
+def diverse(vectors: Vectors, count: int, seed: int) -> list[int]:
     """Places of so many of the vectors [n, dimension], in order: of each pseudo-domain its share,
     at least one while there is room, those of the highest entropy first.
 
@@ -75,12 +80,12 @@ def diverse(vectors: NDArray[np.float32], count: int, seed: int) -> list[int]:
     return sorted(one for *_, one in sorted(turns)[:count])
 
 
-def at_random(vectors: NDArray[np.float32], count: int, seed: int) -> list[int]:
+def at_random(vectors: Vectors, count: int, seed: int) -> list[int]:
     """The control of diverse(): so many places, all alike likely."""
     return sorted(random.Random(seed).sample(range(len(vectors)), min(count, len(vectors))))
 
 
-def pseudo_domains(vectors: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
+def pseudo_domains(vectors: Vectors, seed: int) -> NDArray[np.int64]:
     """The cluster of each vector (k-means from k-means++ seeds), about sqrt(n / 2) of them.
 
     Raises ValueError if a vector holds NaN or infinity.
@@ -99,7 +104,7 @@ def pseudo_domains(vectors: NDArray[np.float32], seed: int) -> NDArray[np.int64]
 
 
 def entropies(
-    vectors: NDArray[np.float32], domains: NDArray[np.int64], sharpness: float = _SHARPNESS
+    vectors: Vectors, domains: NDArray[np.int64], sharpness: float = _SHARPNESS
 ) -> NDArray[np.float64]:
     """How unsure a softmax over the centroids is of each vector's domain, in nats [n]."""
     if not len(vectors):
@@ -109,10 +114,10 @@ def entropies(
     scaled = (vectors @ centroids.T).astype(np.float64) / sharpness
     log_odds = scaled - scaled.max(1, keepdims=True)
     log_odds -= np.log(np.exp(log_odds).sum(1, keepdims=True))
-    return -(np.exp(log_odds) * log_odds).sum(1)
+    return np.asarray(-(np.exp(log_odds) * log_odds).sum(1), np.float64)
 
 
-def _seeds(vectors: NDArray[np.float32], count: int, chance: random.Random) -> NDArray[np.float32]:
+def _seeds(vectors: Vectors, count: int, chance: random.Random) -> Vectors:
     """Vectors that lie apart: each drawn by its squared distance from those before it."""
     if not len(vectors):
         return vectors
@@ -125,9 +130,8 @@ def _seeds(vectors: NDArray[np.float32], count: int, chance: random.Random) -> N
     return vectors[chosen].copy()
 
 
-def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+def _distances(one: Vectors, other: Vectors) -> NDArray[np.float64]:
     """Squared, [one, other]."""
     exact, others = one.astype(np.float64), other.astype(np.float64)
     squares = (exact**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * exact @ others.T
-    distances: NDArray[np.float64] = np.maximum(squares, 0)
-    return distances
+    return np.asarray(np.maximum(squares, 0), np.float64)

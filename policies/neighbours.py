@@ -30,7 +30,8 @@ def disagreement(vectors: Vectors, labels: Labels, nearest: int = _NEAREST) -> N
     expected = (1 - alike) * weights.sum(1)
     deviation = np.sqrt(alike * (1 - alike) * (weights**2).sum(1))
     z = np.zeros(len(labels))
-    return np.divide(other - expected, deviation, out=z, where=deviation > 0)
+    np.divide(other - expected, deviation, out=z, where=deviation > 0)
+    return z
 
 
 def clean(

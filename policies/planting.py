@@ -13,7 +13,7 @@ from typing import Final
 
 from memory.records import Chunk
 from policies.base import Candidate
-from policies.checks import NEGATION, UNITS, numbers, stem, words
+from policies.checks import COUNTING, NEGATION, UNITS, numbers, stem, words
 from policies.sentences import sentences
 from policies.spans import Kind, Span, spans
 
@@ -22,7 +22,6 @@ _VERB: Final = re.compile(
     r"\b(?:is|are|was|were|did|does|do|has|have|had|can|could|will|would|must|may|should)\b"
 )
 _NUMBER: Final = re.compile(r"\d+(?:,\d{3})*")
-_COUNTING: Final = frozenset({"a", "an", "many", "few", "several", "per", "half", "what"})
 GAP: Final = "____"
 
 Corrupt = Callable[[Candidate, Sequence[Candidate], random.Random], Candidate | None]
@@ -76,7 +75,7 @@ def unit(one: Candidate, others: Sequence[Candidate], chance: random.Random) -> 
         for found in re.finditer(r"(?<=[\w.] )[a-zA-Z]+", text):
             old, before = stem(found[0].lower()), text[: found.start()].rsplit(maxsplit=1)[-1]
             group = next((group for group in UNITS if old in group), frozenset())
-            if len(group) > 1 and (numbers(before) or before.lower() in _COUNTING):
+            if len(group) > 1 and (numbers(before) or before.lower() in COUNTING):
                 plural = "s" if found[0].lower() != old else ""
                 return _replaced(text, found, chance.choice(sorted(group - {old})) + plural)
         return None

@@ -33,7 +33,7 @@ def test_the_later_document_supersedes() -> None:
         Claim("The bell rings at noon.", order=1),
         Claim("Sessions end after 30 s.", order=1),
     ]
-    assert conflicts(claims) == [Conflict(2, 0, "60 s or 30 s")]
+    assert conflicts(claims) == [Conflict(2, 0, "30 s or 60 s")]
 
 
 def test_the_filter_loses_no_pair() -> None:

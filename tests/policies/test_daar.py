@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from policies.daar import at_random, diverse, entropies, pseudo_domains
+from memory.records import Chunk
+from policies.base import Candidate
+from policies.daar import DiversitySelector, at_random, diverse, entropies, pseudo_domains
+from tests.helpers.tools import FakeTools
+
+CHUNK = Chunk(3, 1, 0, "Servers", "Tarrick listens on port 9362.")
 
 
 def unit(degrees: list[float]) -> NDArray[np.float32]:
@@ -17,7 +22,7 @@ def blobs(sizes: list[int], seed: int = 0) -> NDArray[np.float32]:
     chance = np.random.default_rng(seed)
     rows = [np.eye(16)[n] + chance.normal(0, 0.05, (size, 16)) for n, size in enumerate(sizes)]
     vectors = np.concatenate(rows)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def test_entropy_by_hand() -> None:
@@ -79,3 +84,25 @@ def test_a_thousand_take_less_than_a_second() -> None:
     started = time.process_time()
     diverse(vectors, 700, seed=0)
     assert time.process_time() - started < 4  # in a quarter of that; machines differ
+
+
+def asked(count: int, kind: str = "qa") -> dict[Candidate, float]:
+    questions = (f"Which {n % 5} port {n}?" for n in range(count))
+    return {Candidate(CHUNK, CHUNK.text, kind, one, "9362", "al"): 0.5 for one in questions}
+
+
+@pytest.mark.parametrize("policy", [DiversitySelector(), DiversitySelector().controlled()])
+def test_it_keeps_seven_in_ten_of_what_was_written(policy: DiversitySelector) -> None:
+    trusted = asked(40) | asked(3, "keywords")
+    kept = policy.select(trusted, FakeTools(), seed=1)
+    assert len(kept) == 28 + 3 and kept.items() <= trusted.items()
+    health = policy.diagnose(list(trusted), kept)
+    assert health.abstained is None and health.entropy is not None
+    assert health.coverage is not None and 0 < health.coverage <= 1
+
+
+@pytest.mark.parametrize("trusted", [{}, asked(7), asked(50, "text")])
+def test_where_there_is_nothing_to_choose_from_it_abstains(trusted: dict[Candidate, float]) -> None:
+    policy = DiversitySelector()
+    assert policy.select(trusted, FakeTools(), seed=1) == trusted
+    assert policy.diagnose([], trusted).abstained
