@@ -55,14 +55,19 @@ def propose(request: StudyRequest, report: Report) -> Studied:
     """What the policies propose and trust. Raises UnknownPolicy, PoliciesFailed."""
     pipeline = Pipeline([load(name) for name in request.pipeline])
     report(Progress("study", 0, 1))  # loading takes its time
-    model, embedder = _practised(request), models.Embedder(request.embedder)
-    tools = ModelTools(model, embedder, request.base, request.training, report)
+    adapter, embedder = request.study_adapter, request.embedder
+    tools = opened(request.base, adapter, embedder, request.training, report)
     return pipeline.run(request.chunks, tools, request.seed)
 
 
-def _practised(request: StudyRequest) -> LanguageModel:
-    model = models.load(request.base)
-    return models.merged(model, request.study_adapter) if request.study_adapter else model
+def opened(
+    base: Path, study_adapter: Path | None, embedder: str, training: TrainSettings, report: Report
+) -> "ModelTools":
+    """Tools on the practised base, or on the base where there is no study adapter."""
+    model = models.load(base)
+    if study_adapter:
+        model = models.merged(model, study_adapter)
+    return ModelTools(model, models.Embedder(embedder), base, training, report)
 
 
 class ModelTools:

@@ -144,5 +144,29 @@ def policies(
     outcome.show(found)
 
 
+@bench.command()
+def verify(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    n: Annotated[int, typer.Option("--n", min=5, help="True pairs, and as many false ones.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which pairs, and all chance.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Does the verifier tell true question-answer pairs from false ones? By kind of error."""
+    from service import render
+    from service.bench import outcome, verify
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    with render.progress_bars() as show:
+        for found in verify.run(settings, verify.Options(data, n, seed), show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+
+
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(","))
