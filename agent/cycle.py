@@ -60,7 +60,7 @@ class Cycle:
         self._index = index
         self._review = Review(store, index, settings.gate)
         self._examination = Examination(
-            store, artifacts, executor, self._review, settings.gate, base
+            store, artifacts, executor, self._review, settings.gate, base, settings.study.pipeline
         )
         self._executor = executor
         self._settings = settings
@@ -205,7 +205,10 @@ class Cycle:
         kind = directives.kind(chunks)
         style = directives.choose(kind, self._store.batches(), batch)
         probes = self._review.unseen(plan.probes, plan.items)
-        self_edit = SelfEdit(kind, style, plan.figures, plan.health)
+        given = plan.directives
+        self_edit = SelfEdit(
+            kind, style, plan.figures, plan.health, given.learning_rate, given.epochs
+        )
         self._review.refresh()
         warned = contradictions.find(self._store, self._index, batch, plan.items)
         self._store.save_study(batch, plan.items, probes, self_edit, warned)

@@ -13,6 +13,7 @@ from typing import Final
 from agent.course import budget
 from agent.settings import TrainSettings
 from memory.records import Batch, Chunk, SelfEdit, Stage
+from policies.base import Directives
 from policies.sentences import sentences
 
 
@@ -67,11 +68,21 @@ def apply(self_edit: SelfEdit | None, settings: TrainSettings) -> TrainSettings:
     if self_edit is None:
         return settings
     chosen = STYLES[self_edit.style]
-    return replace(
+    styled = replace(
         settings,
         tokens=round(budget(settings) * chosen.tokens),
         onward_epochs=round(settings.onward_epochs * chosen.tokens),
         learning_rate=settings.learning_rate * chosen.learning_rate,
+    )
+    return follow(Directives(self_edit.learning_rate, self_edit.epochs), styled)
+
+
+def follow(directives: Directives, settings: TrainSettings) -> TrainSettings:
+    """The settings as a policy directs them; what it leaves open stays as it is."""
+    return replace(
+        settings,
+        learning_rate=directives.learning_rate or settings.learning_rate,
+        epochs=directives.epochs or settings.epochs,
     )
 
 

@@ -12,13 +12,14 @@ from typing import Final
 from agent import gate
 from agent.examine import ExamineRequest, examine
 from agent.executor import Executor, Report
-from agent.gate import sitting
+from agent.gate import Sitting, sitting
 from agent.merge import ShrinkRequest, shrink
 from agent.review import Paper, Review
 from agent.settings import GateSettings
 from memory.artifacts import Artifacts
 from memory.records import Adapter, Batch, Phase, Probe, ProbeResult, Progress, Verdict
 from memory.store import Store
+from policies import load
 
 _SHARES: Final = (1.0, 0.7, 0.5, 0.3)  # of what a batch changed in its parent
 
@@ -43,6 +44,7 @@ class Examination:
         review: Review,
         settings: GateSettings,
         base: Path,
+        pipeline: Sequence[str] = (),
     ) -> None:
         self._store = store
         self._artifacts = artifacts
@@ -50,6 +52,7 @@ class Examination:
         self._review = review
         self._settings = settings
         self._base = base
+        self._pipeline = pipeline  # policies, which may guard what is known
 
     def hold(self, batch: Batch, report: Report) -> None:
         """Ask before and after, and save it with the adapter that is to be judged."""
@@ -153,9 +156,19 @@ class Examination:
         )
         known = self._store.base_results()
         base = sitting({probe.id for probe in paper.general} & known.keys(), known.values(), after)
+        guarded = self._guarded(old)
         if not batch.document_ids:
-            return gate.judge_rebuilt(old, general, self._settings, base, gain=int(batch.repairs))
-        return gate.judge(new, old, general, self._settings, base)
+            gain = int(batch.repairs)
+            return gate.judge_rebuilt(old, general, self._settings, base, gain, guarded)
+        return gate.judge(new, old, general, self._settings, base, guarded)
+
+    def _guarded(self, old: Sitting) -> list[str]:
+        """What the policies hold against a candidate."""
+        topics = {row.id: row.path for row in self._store.probe_rows() if row.path is not None}
+        before = {number: result.correct for number, result in old.before.items()}
+        after = {number: result.correct for number, result in old.after.items()}
+        guards = [load(name) for name in self._pipeline]
+        return [reason for one in guards for reason in one.guard(before, after, topics)]
 
     def _asked_of(self, batch: Batch, results: Sequence[ProbeResult]) -> Paper:
         """The paper of an examination that was held, from its results."""

@@ -5,7 +5,7 @@ A policy may be stricter than this floor, never laxer.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Final
@@ -56,14 +56,20 @@ def sitting(
 
 
 def judge(
-    new: Sitting, old: Sitting, general: Sitting, settings: GateSettings, base: Sitting = NOBODY
+    new: Sitting,
+    old: Sitting,
+    general: Sitting,
+    settings: GateSettings,
+    base: Sitting = NOBODY,
+    guarded: Sequence[str] = (),
 ) -> Verdict:
     """Accept only if enough of the new is known, and of the old no more than allowed is lost.
 
-    `base` compares the general probes with what the base answered, `general` with the parent.
+    `base` compares the general probes with what the base answered, `general` with the parent;
+    `guarded` is what policies hold against it, and counts as harm.
     """
     far = _capped(general, base, settings)
-    harm = [*_kept("old", old, settings), *_kept("general", general, settings), *far]
+    harm = [*_kept("old", old, settings), *_kept("general", general, settings), *far, *guarded]
     reasons = [*_finite(new, old, general), *_learned(new, settings), *harm]
     figures = {**_figures(new, old, general, base), **_fall(base)}
     harmed = reasons == harm != []
@@ -76,12 +82,13 @@ def judge_rebuilt(
     settings: GateSettings,
     base: Sitting = NOBODY,
     gain: int = 0,
+    guarded: Sequence[str] = (),
 ) -> Verdict:
     """A consolidation has nothing new to show: it must know at least as much of the old, and a
     repair more of it, by `gain` probes."""
     right, needed = old.right_after, old.right_before + gain
     reasons = [] if right >= needed else [f"only {right} old probes are right, {needed} are needed"]
-    floor = judge(NOBODY, old, general, settings, base)
+    floor = judge(NOBODY, old, general, settings, base, guarded)
     return replace(
         floor, accepted=not reasons and floor.accepted, reasons=(*reasons, *floor.reasons)
     )

@@ -6,12 +6,14 @@ costs general knowledge (CHANGELOG.md), and what is served and trained does not 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import models
+from agent.directives import follow
 from agent.executor import Report
 from agent.generate import Asked, Writer, generate
 from agent.models import Embedder, LanguageModel, question_tokens
@@ -76,11 +78,16 @@ def _pipeline(request: StudyRequest) -> Pipeline:
 
 def _tools(request: StudyRequest, report: Report) -> "ModelTools":
     report(Progress("study", 0, 1))  # loading takes its time
-    model, embedder = (
-        practised(request.base, request.study_adapter),
-        models.Embedder(request.embedder),
-    )
-    return ModelTools(model, embedder, request.base, request.training, report)
+    adapter, embedder = request.study_adapter, request.embedder
+    return opened(request.base, adapter, embedder, request.training, report)
+
+
+def opened(
+    base: Path, study_adapter: Path | None, embedder: str, training: TrainSettings, report: Report
+) -> "ModelTools":
+    """Tools on the practised base, or on the base where there is no study adapter."""
+    model = practised(base, study_adapter)
+    return ModelTools(model, models.Embedder(embedder), base, training, report)
 
 
 def practised(base: Path, study_adapter: Path | None) -> LanguageModel:
@@ -113,14 +120,28 @@ class ModelTools:
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """See policies.base.Tools."""
+        self._total += len(asks)
+        said: dict[int, str] = {}
+        for practised in (True, False):
+            numbers = [n for n, ask in enumerate(asks) if ask.practised is practised]
+            if numbers:
+                texts = self._generated([asks[n] for n in numbers], practised, temperature, seed)
+                said.update(zip(numbers, texts, strict=True))
+        return [said[n] for n in range(len(asks))]
+
+    def _generated(
+        self, asks: Sequence[Ask], practised: bool, temperature: float, seed: int
+    ) -> list[str]:
+        model = self._model if practised else self._published
         prompts = [
-            Asked(tuple(question_tokens(self._model.tokenizer, ask.prompt)), ask.most)
-            for ask in asks
+            Asked(tuple(question_tokens(model.tokenizer, ask.prompt)), ask.most) for ask in asks
         ]
-        self._total += len(prompts)
-        return self._writer(
-            self._model, self._model.network, prompts, temperature, seed, self._count
-        )
+        return self._writer(model, model.network, prompts, temperature, seed, self._count)
+
+    @cached_property
+    def _published(self) -> LanguageModel:
+        """Borrowed when it is first asked for."""
+        return borrow(self._base)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See policies.base.Tools."""
@@ -145,11 +166,8 @@ class ModelTools:
     ) -> list[float]:
         """See policies.base.Tools."""
         chunks = len({item.chunk_id for item in items})
-        settings = replace(self._training, tokens=_TRIAL_TOKENS * max(1, chunks))
-        if directives.learning_rate is not None:
-            settings = replace(settings, learning_rate=directives.learning_rate)
-        if directives.epochs is not None:
-            settings = replace(settings, epochs=directives.epochs)
+        own = replace(self._training, tokens=_TRIAL_TOKENS * max(1, chunks))
+        settings = follow(directives, own)
         request = TrialRequest(
             self._base, tuple(items), (), 0, settings, seed, scored=tuple(examined)
         )

@@ -158,6 +158,8 @@ class SelfEdit:
     style: str  # see agent/directives.py
     figures: Mapping[str, float]  # chunks, facts, facts_phrased, items, probes
     health: Mapping[str, Health] = field(default_factory=dict)  # of each policy of the pipeline
+    learning_rate: float | None = None  # that a policy directs; None: the style's
+    epochs: int | None = None  # likewise
 
 
 @dataclass(frozen=True, slots=True)

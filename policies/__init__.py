@@ -6,13 +6,29 @@ from typing import Final
 
 from memory.errors import UnknownPolicy
 from policies.al import AutonomousLearning
+from policies.alas import Alas
 from policies.base import Policy
+from policies.daar import DiversitySelector
+from policies.entst import EntailmentVerifier
+from policies.evol_instruct import EvolInstruct
+from policies.icm import InternalCoherence
+from policies.lmsi import SelfImprovement
+from policies.r_zero import RZero
+from policies.seal import SelfEdits
 
 __all__ = ["CONTROL", "POLICIES", "Policy", "known", "load"]
 
 CONTROL: Final = "/control"  # after the name of a policy: its control
 POLICIES: Mapping[str, Callable[[], Policy]] = {
     "al": AutonomousLearning,
+    "alas": Alas,
+    "daar": DiversitySelector,
+    "entst": EntailmentVerifier,
+    "evol_instruct": EvolInstruct,
+    "icm": InternalCoherence,
+    "lmsi": SelfImprovement,
+    "r_zero": RZero,
+    "seal": SelfEdits,
 }
 
 

@@ -164,7 +164,7 @@ def _write(known: Sequence[Fact], tools: Tools, seed: int) -> Iterator[Candidate
     asks = [_asking(fact, beside[fact.chunk.id, fact.passage]) for fact in known]
     for fact, questions in zip(known, tools.generate(asks, _WARMTH, seed), strict=True):
         for question in questions.splitlines():
-            if _sensible(question, fact):
+            if sensible(question, fact):
                 yield fact.asked("qa", question.strip())
 
 
@@ -176,7 +176,7 @@ def _asking(fact: Fact, facts: int) -> Ask:
     return Ask(prompt, count * _QUESTION_TOKENS)
 
 
-def _sensible(question: str, fact: Fact) -> bool:
+def sensible(question: str, fact: Fact) -> bool:
     """Of a question's length, and it does not give its answer away or repeat itself."""
     return (
         2 <= len(question.split()) <= 30

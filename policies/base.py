@@ -46,6 +46,7 @@ class Ask:
 
     prompt: str
     most: int  # new tokens
+    practised: bool = True  # else the model as published: it was not taught to write questions only
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class StudyPlan:
 
 
 class Tools(Protocol):
-    """The practised base model and the sentence embedder, as a policy may use them."""
+    """The base model, practised and as published, and the sentence embedder."""
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """One answer a prompt; greedy at temperature 0."""
@@ -135,6 +136,18 @@ class Policy:
     def directives(self) -> Directives:
         """How the batch should be trained, asked after select()."""
         return NO_DIRECTIVES
+
+    def guard(
+        self,
+        before: Mapping[int, bool],
+        after: Mapping[int, bool],
+        topics: Mapping[int, str],
+    ) -> list[str]:
+        """Why a trained adapter must not be served, though the gate's floor would let it pass.
+
+        before, after: old probe -> whether it was right. topics: probe -> the file it is about.
+        """
+        return []
 
     def diagnose(self, candidates: Sequence[Candidate], trusted: Scored) -> Health:
         """How well it went, by what it measured; asked after score() and again after select().

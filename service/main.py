@@ -22,6 +22,9 @@ from service.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memory.records import Batch
     from service.config import Config
 
 app = typer.Typer(
@@ -189,6 +192,23 @@ def history(
     else:
         columns = ("path", "version", "learned", "slipped", "repaired", "story")
         render.table("history", [{name: row[name] for name in columns} for row in rows])
+
+
+@app.command()
+def policies(
+    state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """What turns documents into study: role, control, and health in the last batch."""
+    from service import policies, render, wiring
+
+    settings = configured(config, state=state)
+    batches: Sequence[Batch] = ()
+    if (settings.state / "learnd.db").exists():
+        with wiring.read_state(settings) as opened:
+            batches = opened.store.batches()
+    rows = policies.rows(settings.study.pipeline, batches)
+    shown = [{name: row[name] for name in policies.COLUMNS} for row in rows]
+    render.to_json(rows) if as_json else render.table("policies", shown)
 
 
 @app.command()

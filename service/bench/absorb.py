@@ -75,18 +75,18 @@ def absorb(
 
     Raises BadInput for unusable data.
     """
-    bench = _bench(config, options, executor, embed)
+    bench = prepared(config, options, executor, embed)
     bench.read((), lambda done: None)  # starts the child, whose start belongs to no method
     passages, rows = len(bench.passages), list[Row]()
     for number, method in enumerate(options.methods):
         tick = _ticking(show, method, number * passages, len(options.methods) * passages)
         tick(0)
         rows.append(_row(bench, method, rivals.answers(bench, method, tick)))
-        settings = _settings(config, options)
-        yield Outcome("absorb", settings, machine(), tuple(rows), ratios(rows))
+        yield Outcome("absorb", settings(config, options), machine(), tuple(rows), ratios(rows))
 
 
-def _bench(config: Config, options: Options, executor: Executor, embed: Embed) -> Bench:
+def prepared(config: Config, options: Options, executor: Executor, embed: Embed) -> Bench:
+    """The drawn passages and the model that learns them. Raises BadInput for unusable data."""
     from agent import catalog
 
     passages = draw(options.data, options.n, options.questions, options.seed)
@@ -145,7 +145,8 @@ def _trimmed(passage: Passage, questions: int, chance: random.Random) -> Passage
     return replace(passage, title=passage.title.replace("_", " "), questions=tuple(asked))
 
 
-def _settings(config: Config, options: Options) -> dict[str, object]:
+def settings(config: Config, options: Options) -> dict[str, object]:
+    """All that decides the figures."""
     return {
         **asdict(options),
         "model": config.model,
@@ -160,13 +161,13 @@ def _row(bench: Bench, method: str, answered: Answered) -> Row:
     """The figures of a method: quality and costs of a question, learning costs of a passage."""
     passages, cost = len(bench.passages), answered.cost
     questions = sum(len(passage.questions) for passage in bench.passages)
-    f1 = _graded(scoring.f1, answered.short, bench.passages)
+    f1 = graded(scoring.f1, answered.short, bench.passages)
     return {
         "method": method,
-        "em": scoring.mean(_graded(scoring.exact, answered.short, bench.passages)),
+        "em": scoring.mean(graded(scoring.exact, answered.short, bench.passages)),
         "f1": scoring.mean(f1),
         "f1_ci": scoring.interval(f1, bench.seed),
-        "recall": scoring.mean(_graded(scoring.recall, answered.said, bench.passages)),
+        "recall": scoring.mean(graded(scoring.recall, answered.said, bench.passages)),
         **_by_kind(f1, bench.passages),
         "general": _control(bench, answered),
         "seconds_per_passage": cost.learning_seconds / passages,
@@ -176,7 +177,7 @@ def _row(bench: Bench, method: str, answered: Answered) -> Row:
     }
 
 
-def _graded(
+def graded(
     grade: Callable[[str, str], float],
     replies: Sequence[Sequence[str]],
     passages: Sequence[Passage],

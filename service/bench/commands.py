@@ -168,5 +168,59 @@ def study(
     outcome.show(found)
 
 
+@bench.command()
+def policies(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    names: Annotated[str, typer.Option("--policies", help="Which, as a,b; else all.")] = "",
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each, by other seeds.")] = 3,
+    seed: Annotated[int, typer.Option(help="Which passages and questions; the first seed.")] = 0,
+    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    together: Annotated[int, typer.Option(min=1, help="Passages learned together.")] = 8,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Does each policy beat its cheap control? Same passages, seeds and tokens for both."""
+    from service import render
+    from service.bench import outcome, policies
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    chosen = _names(names) if names else ()
+    options = policies.Options(data, chosen, n, questions, seeds, seed, together)
+    with render.progress_bars() as show:
+        for found in policies.run(settings, options, show):
+            if json_file is not None:
+                outcome.save(found, json_file)  # a long run that breaks off keeps its rows
+    outcome.show(found)
+
+
+@bench.command()
+def verify(
+    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    n: Annotated[int, typer.Option("--n", min=5, help="True pairs, and as many false ones.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which pairs, and all chance.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """Does the verifier tell true question-answer pairs from false ones? By kind of error."""
+    from service import render
+    from service.bench import outcome, verify
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    with render.progress_bars() as show:
+        for found in verify.run(settings, verify.Options(data, n, seed), show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+
+
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(","))

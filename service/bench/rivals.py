@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ from agent.chunking import split
 from agent.executor import Executor
 from agent.passages import Passage, Question
 from agent.settings import TrainSettings
-from memory.records import Chunk, Probe, Progress, StudyItem
+from memory.records import Chunk, Health, Probe, Progress, StudyItem
 from policies.skills import reader
 from service.bench.served import served
 from service.config import Config
@@ -84,6 +84,7 @@ class Lesson:
     general: tuple[str, ...] = ()
     kept: Path | None = None
     studied: tuple[str, ...] = ()  # statements to route by; none: what is trained answers all
+    health: Mapping[str, Health] = field(default_factory=dict)  # of the policies that wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Answered:
     short: Sequence[Sequence[str]]
     cost: Cost
     control: Sequence[Sequence[str]] = ()  # answers to the control questions, a list a group
+    health: Sequence[Mapping[str, Health]] = ()  # of the policies, a group each
 
 
 def answers(bench: Bench, method: str, tick: Tick) -> Answered:
@@ -118,12 +120,13 @@ def lesson(bench: Bench, method: str, group: Sequence[Passage]) -> Lesson:
 
 def _closed_book(bench: Bench, method: str, tick: Tick) -> Answered:
     """Learn group by group, ask, and read the short answers out of what was said."""
-    tried, seconds, done = [], 0.0, 0
+    tried, health, seconds, done = [], list[Mapping[str, Health]](), 0.0, 0
     for group in bench.groups:
         started = time.monotonic()
         given = lesson(bench, method, group)
         seconds += time.monotonic() - started
         tried.append(_tried(bench, given, group))
+        health.append(given.health)
         done += len(group)
         tick(done)
     said = _by_passage(bench, [text for one in tried for text in one.replies.texts])
@@ -133,7 +136,7 @@ def _closed_book(bench: Bench, method: str, tick: Tick) -> Answered:
         sum(one.replies.prompt_tokens for one in tried),
         sum(one.replies.seconds for one in tried),
     )
-    return Answered(said, _condensed(bench, said), cost, [one.control for one in tried])
+    return Answered(said, _condensed(bench, said), cost, [one.control for one in tried], health)
 
 
 def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
@@ -240,6 +243,7 @@ def _seal(bench: Bench, group: Sequence[Passage]) -> Lesson:
 
 def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     """The study plan of the configured pipeline, trained as agent/cycle.py does it."""
+    from agent.directives import follow
     from agent.rehearsal import KEPT
     from agent.study import StudyRequest, study
 
@@ -253,9 +257,10 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
         pipeline=settings.pipeline,
         probes_per_chunk=settings.probes_each(len(chunks)),
         seed=bench.seed,
+        training=bench.config.train,
     )
     plan = bench.executor.run(study, request, _quiet)
-    training = bench.config.train
+    training = follow(plan.directives, bench.config.train)
     rehearsed = general.beside(len(plan.items), training, bench.seed)
     kept = bench.study_adapter and bench.study_adapter / KEPT
     titles = {chunk.id: chunk.title for chunk in chunks}
@@ -266,7 +271,7 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     ]
     studied = tuple(dict.fromkeys(statements)) if bench.config.engine.route else ()
     probes = tuple(probe for probe in plan.probes if not probe.fault)
-    return Lesson(plan.items, training, probes, rehearsed, kept, studied)
+    return Lesson(plan.items, training, probes, rehearsed, kept, studied, plan.health)
 
 
 def chunked(group: Sequence[Passage], words: int) -> tuple[Chunk, ...]:

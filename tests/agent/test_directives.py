@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.directives import STEADY, STYLES, apply, choose, kind
+from agent.directives import STEADY, STYLES, apply, choose, follow, kind
 from agent.settings import TrainSettings
 from memory.records import Batch, Chunk, SelfEdit, Stage, Verdict
+from policies.base import NO_DIRECTIVES
 
 NEW = Batch(99, Stage.NEW, (7,), None, 99, 0, "", None, None, None, "", "")
 
@@ -72,3 +73,12 @@ def test_a_style_is_relative_to_the_settings() -> None:
     assert apply(SelfEdit("prose", STEADY, {}), TrainSettings()).tokens > 10_000
     assert gentle.onward_epochs > settings.onward_epochs
     assert all(style.worked > style.failed for style in STYLES.values())
+
+
+def test_what_a_policy_directs_goes_before_the_style() -> None:
+    settings = TrainSettings(tokens=1000)
+    edit = replace(SelfEdit("prose", "gentle", {}), learning_rate=2e-3, epochs=3)
+    directed = apply(edit, settings)
+    assert (directed.learning_rate, directed.epochs) == (2e-3, 3)
+    assert directed.tokens == apply(SelfEdit("prose", "gentle", {}), settings).tokens
+    assert follow(NO_DIRECTIVES, settings) == settings

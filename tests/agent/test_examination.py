@@ -1,7 +1,7 @@
 """Before and after, and which candidate is judged; the whole path is tested in test_cycle.py."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from agent.examination import Examination
 from agent.examine import ExamineRequest
 from agent.executor import Report
+from agent.gate import sitting
 from agent.merge import ShrinkRequest
 from agent.review import Review
 from agent.settings import GateSettings
@@ -19,7 +20,7 @@ from memory.records import Adapter, Batch, Phase, Probe, ProbeResult, Progress
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.embedding import DIMENSION, embed
-from tests.helpers.stores import add, start, study
+from tests.helpers.stores import add, learn, start, study
 
 Knows = Callable[[float, Probe], bool]  # an adapter of this share, asked this
 
@@ -105,3 +106,22 @@ def test_what_the_base_says_is_asked_once_and_bounds_what_may_be_lost(
     figures = examination.verdict(batch).figures
     assert (figures["base_before"], figures["base_after"], figures["base_fall"]) == (9, 9, 0)
     assert len(store.results(batch.id, Phase.BASE)) == 9
+
+
+@pytest.mark.parametrize(("pipeline", "guarded"), [(("al",), False), (("al", "alas"), True)])
+def test_a_policy_of_the_pipeline_guards_each_document(
+    store: Store, state: Path, pipeline: tuple[str, ...], guarded: bool
+) -> None:
+    learn(store, add(store, "a.md"), add(store, "b.md"))
+    review = Review(store, TextIndex(state, "probes", embed, DIMENSION), GateSettings())
+    examination = Examination(
+        store, Artifacts(state), Scripted(lambda *asked: True), review, GateSettings(),
+        Path("base"), pipeline,
+    )  # fmt: skip
+    first, second, *others = [row for row in store.probe_rows() if row.path]
+    assert first.path == second.path and len(others) == 2
+    before = [ProbeResult(row.id, True, "", -1.0) for row in (first, second, *others)]
+    after = [replace(one, correct=one.probe_id not in (first.id, second.id)) for one in before]
+    old = sitting({one.probe_id for one in before}, before, after)
+    reasons = [f"topic {first.path} lost 2 of 2 probes, 10% are tolerated"] if guarded else []
+    assert examination._guarded(old) == reasons

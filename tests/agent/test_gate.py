@@ -121,3 +121,13 @@ def test_what_was_rebuilt_must_know_as_much_as_before() -> None:
     assert not judge_rebuilt(same, NOTHING, SETTINGS, gain=1).accepted
     harmed = group([True] * 20, [True] * 16 + [False] * 4)
     assert not judge_rebuilt(group([True], [True]), harmed, SETTINGS).accepted
+
+
+def test_what_a_policy_guards_is_harm_that_the_floor_would_let_pass() -> None:
+    new, old = group([False], [True]), group([True] * 3, [True, True, False])
+    assert judge(new, old, NOTHING, SETTINGS).accepted
+    verdict = judge(new, old, NOTHING, SETTINGS, guarded=["topic a.md lost 1 of 3"])
+    assert verdict.reasons == ("topic a.md lost 1 of 3",) and verdict.harmed
+    again = group([True], [True])
+    assert judge_rebuilt(again, NOTHING, SETTINGS).accepted
+    assert not judge_rebuilt(again, NOTHING, SETTINGS, guarded=["topic a.md"]).accepted

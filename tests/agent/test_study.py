@@ -7,7 +7,8 @@ from agent.settings import TrainSettings
 from agent.study import ModelTools, StudyRequest, study
 from memory.errors import UnknownPolicy
 from memory.records import Chunk, Progress, StudyItem
-from policies.base import Directives
+from policies.base import Ask, Directives
+from tests.helpers.tiny_model import save_tiny_model
 
 CHUNK = Chunk(1, 1, 0, "Systems > Servers", "The server Tarrick listens on port 9362.")
 
@@ -41,6 +42,19 @@ def test_a_log_probability_is_of_the_answer_given_the_prompt(tiny_path: Path) ->
     )
     assert one == pytest.approx(again, abs=1e-3) and one != other and one < 0
     assert given.logprob([]) == []
+
+
+def test_each_prompt_goes_to_the_model_that_it_names(tiny_path: Path, tmp_path: Path) -> None:
+    other = save_tiny_model(tmp_path / "other", seed=7)
+    settings, embedder = TrainSettings(), models.Embedder("minilm")
+    seen: list[Progress] = []
+    mixed = ModelTools(models.load(tiny_path), embedder, other, settings, seen.append)
+    alone = ModelTools(models.load(other), embedder, other, settings, lambda progress: None)
+    asks = [Ask("Who?", 8, practised=False), Ask("Who?", 8), Ask("What?", 8, practised=False)]
+    one, own, two = mixed.generate(asks, 0.0, 0)
+    assert [one, two] == alone.generate([Ask("Who?", 8), Ask("What?", 8)], 0.0, 0)
+    assert own == tools(tiny_path, []).generate([Ask("Who?", 8)], 0.0, 0)[0] != one
+    assert (seen[-1].done, seen[-1].total) == (3, 3)
 
 
 def test_a_trial_tells_what_training_changed_and_how_it_was_directed(tiny_path: Path) -> None:

@@ -26,6 +26,7 @@ COMMANDS = [
     "status",
     "docs",
     "probes",
+    "policies",
     "generations",
     "activate",
     "rollback",
@@ -136,6 +137,17 @@ def test_probes_and_generations(filled: Path) -> None:
     assert "probes: none" in invoke("probes", "--state", filled).stdout
     assert [row["number"] for row in shown("generations", "--state", filled)] == [0]
     assert "now" in invoke("generations", "--state", filled).stdout
+
+
+def test_policies_are_shown_with_a_state_and_without_one(filled: Path, tmp_path: Path) -> None:
+    for state in (filled, tmp_path / "none"):
+        rows = shown("policies", "--state", state)
+        assert rows[0]["name"] == "al" and rows[0]["pipeline"] and rows[0]["figures"] is None
+    assert "plain training on the text" in invoke("policies", "--state", filled).stdout
+    file = tmp_path / "learnd.toml"
+    file.write_text('[study]\npipeline = ["al", "saal"]\n')
+    result = invoke("policies", "--config", file)
+    assert "there are: al, " in str(result.exception)
 
 
 def test_history(filled: Path, tmp_path: Path) -> None:
