@@ -165,7 +165,7 @@ class SelfEdits(Policy):
     def _write(
         self, chunks: Sequence[Chunk], form: str, tools: Tools, seed: int
     ) -> dict[Chunk, list[Candidate]]:
-        asks = [Ask(prompt(one, form), _TOKENS.get(form, 160), practised=False) for one in chunks]
+        asks = [Ask(prompt(one, form), _most(one, form), practised=False) for one in chunks]
         texts = tools.generate(asks, _WARMTH, seed)
         return {one: list(lines(one, text)) for one, text in zip(chunks, texts, strict=True)}
 
@@ -173,6 +173,11 @@ class SelfEdits(Policy):
 def prompt(chunk: Chunk, form: str) -> str:
     """What asks for a self-edit in one of FORMATS."""
     return f"{_READ}{FORMATS[form]}\n\nPassage:\n{chunk.title}\n{chunk.text}\n\n"
+
+
+def _most(chunk: Chunk, form: str) -> int:
+    """Tokens of a self-edit: a format's, but of a short text no more than twice what it has."""
+    return min(_TOKENS.get(form, 160), 24 + 3 * len(chunk.text.split()))
 
 
 def lines(chunk: Chunk, written: str) -> Iterator[Candidate]:

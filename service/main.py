@@ -196,7 +196,12 @@ def history(
 
 @app.command()
 def policies(
-    state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    bench: Annotated[
+        Path | None, typer.Option(help="What `learnd bench policies --json FILE` found.")
+    ] = None,
+    state: StateOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What turns documents into study: role, control, and health in the last batch."""
     from service import policies, render, wiring
@@ -206,7 +211,8 @@ def policies(
     if (settings.state / "learnd.db").exists():
         with wiring.read_state(settings) as opened:
             batches = opened.store.batches()
-    rows = policies.rows(settings.study.pipeline, batches)
+    measured = policies.measured(bench) if bench else {}
+    rows = policies.rows(settings.study.pipeline, batches, measured)
     shown = [{name: row[name] for name in policies.COLUMNS} for row in rows]
     render.to_json(rows) if as_json else render.table("policies", shown)
 

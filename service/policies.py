@@ -1,19 +1,44 @@
 """`learnd policies`: what there is, what is in the pipeline, and how it fared in the last batch."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import policies
+from memory.errors import BadInput
 from memory.records import Batch, Health
 
-COLUMNS = ("name", "pipeline", "role", "control", "health")  # of the table, the rest is for JSON
+COLUMNS = ("name", "pipeline", "role", "control", "health", "measured")  # the rest is for JSON
 
 
-def rows(pipeline: Sequence[str], batches: Sequence[Batch]) -> list[dict[str, Any]]:
+def rows(
+    pipeline: Sequence[str], batches: Sequence[Batch], measured: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """A row a policy: those of the pipeline first, in its order. Raises UnknownPolicy."""
     names = [*dict.fromkeys(pipeline), *(one for one in policies.known() if one not in pipeline)]
-    return [_row(name, name in pipeline, batches) for name in names]
+    return [
+        _row(name, name in pipeline, batches) | {"measured": measured.get(name, "")}
+        for name in names
+    ]
+
+
+def measured(file: Path) -> dict[str, str]:
+    """By name, what `learnd bench policies --json FILE` found. Raises BadInput."""
+    try:
+        found = json.loads(file.read_text())
+        if found["bench"] != "policies":
+            raise BadInput(f"{file} holds figures of `bench {found['bench']}`, not of policies")
+        return {row["method"]: _beaten(row) for row in found["rows"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{file} holds no figures of `learnd bench policies`: {error!r}") from None
+
+
+def _beaten(row: Mapping[str, Any]) -> str:
+    low, high = row["difference_ci"]
+    verdict = "beats" if row["beats_control"] else "does not beat"
+    return f"{verdict} its control: F1 {row['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _row(name: str, used: bool, batches: Sequence[Batch]) -> dict[str, Any]:
