@@ -53,6 +53,9 @@ def retain(
     methods: Annotated[
         str, typer.Option(help="What to compare; also linear, svd, cat, ties ...")
     ] = RETAINERS,
+    without: Annotated[
+        str, typer.Option(help="Parts of learnd to switch off, each in a run of its own.")
+    ] = "",
     questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
     general: Annotated[
         Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
@@ -74,7 +77,7 @@ def retain(
     settings = configured(config, model=model)
     check_writable(json_file)
     check_writable(png)
-    chosen = _names(methods)
+    chosen = (*_names(methods), *(f"no_{part}" for part in _names(without)))
     options = retain.Options(data, chosen, n, together, sequences, questions, seed, general, first)
     with render.progress_bars() as show:
         for found in retain.run(settings, options, show):
@@ -115,4 +118,4 @@ def fresh(
 
 
 def _names(listed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in listed.split(","))
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
