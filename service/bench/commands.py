@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from memory.errors import BadInput
 from service.options import ConfigOption, ModelOption, check_writable, configured
 
 ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
@@ -112,6 +113,34 @@ def fresh(
     arguments = [str(part) for pair in given.items() if pair[1] for part in pair]
     with render.progress_bars() as show:
         for found in fresh.run(settings, fresh.Options(data, n, questions, seed), arguments, show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+
+
+@bench.command()
+def scale(
+    documents: Annotated[str, typer.Option(help="Sizes, in documents.")] = "10,100,1000",
+    together: Annotated[int, typer.Option(min=1, help="Documents of a batch.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the invented documents.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """How does the cost of a cycle grow? Training is simulated, but for one batch at each size."""
+    from service import render
+    from service.bench import outcome, scale
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    sizes = _names(documents)
+    if not (sizes and all(size.isdecimal() for size in sizes)):
+        raise BadInput(f"--documents takes sizes as in 10,100,1000, not {documents!r}")
+    options = scale.Options(tuple(map(int, sizes)), together, seed)
+    with render.progress_bars() as show:
+        for found in scale.run(settings, options, show):
             if json_file is not None:
                 outcome.save(found, json_file)
     outcome.show(found)
