@@ -8,11 +8,14 @@ from memory.generations import Generations
 from memory.records import Chunk, Phase, Probe, ProbeResult, StudyItem
 
 _STREAKS = """
-SELECT probe_id, max(generation) AS generation, sum(
-    phase != 'before' AND id > ifnull((
-        SELECT max(id) FROM probe_results AS wrong WHERE wrong.probe_id = probe_results.probe_id
-        AND NOT wrong.correct AND wrong.generation IS NOT NULL), 0)
-) AS right FROM probe_results WHERE generation IS NOT NULL GROUP BY probe_id
+WITH wrong AS (
+    SELECT probe_id, max(id) AS last FROM probe_results
+    WHERE NOT correct AND generation IS NOT NULL GROUP BY probe_id
+)
+SELECT probe_id, max(generation) AS generation,
+    sum(phase != 'before' AND id > ifnull(last, 0)) AS right
+FROM probe_results LEFT JOIN wrong USING (probe_id)
+WHERE generation IS NOT NULL GROUP BY probe_id
 """
 _REHEARSABLE = """
 SELECT live_items.id AS item_id, chunk_id, document_id
