@@ -24,7 +24,8 @@ FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
 
 _STATEMENTS = """
 SELECT DISTINCT document_id, live_items.answer FROM probes
-JOIN chunks ON chunks.id = probes.chunk_id JOIN live_items ON live_items.chunk_id = chunks.id
+JOIN chunks AS own ON own.id = probes.chunk_id JOIN chunks USING (document_id)
+JOIN live_items ON live_items.chunk_id = chunks.id
 WHERE probes.id = ? AND live_items.kind != 'text'
 """
 _STUDIED = """
@@ -162,7 +163,7 @@ class Learning(Generations):
         return [str(row["text"]) for row in self._rows(_STUDIED)]
 
     def statements_near(self, probe_id: int) -> list[tuple[int, str]]:
-        """What the head was taught about the chunk of a probe, as (document id, statement)."""
+        """What the head was taught about the document of a probe, as (its id, statement)."""
         return [(row["document_id"], row["answer"]) for row in self._rows(_STATEMENTS, probe_id)]
 
     def rehearsable(self) -> list[Rehearsable]:
