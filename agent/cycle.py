@@ -98,8 +98,8 @@ class Cycle:
             self._executor.close()
 
     def repair(self, report: Report) -> Batch | None:
-        """If reviews show that the head lost what it knew, teach that again; if that was rejected, go
-        back to the generation before, where it is better off.
+        """If reviews show that the head lost what it knew, teach that again; if that is rejected,
+        perhaps go back to the generation before.
 
         None: nothing was tried. `report` may raise GaveWay, as in consolidate(). Raises StateError.
         """
