@@ -1,6 +1,6 @@
 """What a new batch says otherwise than a document that was learned: told to people, not judged.
 
-A statement is compared with those of the chunks whose probes lie nearest to it; the rule that
+A statement is compared with those of the documents whose probes lie nearest to it; the rule that
 compares two of them is in policies/contradictions.py.
 """
 
@@ -11,9 +11,9 @@ from typing import Final
 from memory.index import TextIndex
 from memory.records import Batch, Contradiction, StudyItem
 from memory.store import Store
-from policies.contradictions import conflict
+from policies.contradictions import Statement, conflict, read
 
-_NEAREST: Final = 3  # old probes of each new statement
+_NEAREST: Final = 5  # old probes of each new statement
 
 
 def find(
@@ -26,15 +26,17 @@ def find(
     said = list(dict.fromkeys((one.chunk_id, one.answer) for one in items if one.kind != "text"))
 
     @cache
-    def learned(probe_id: int) -> Sequence[tuple[int, str]]:
-        """What the document of a probe says near it, with the document's id."""
-        return store.statements_near(probe_id)
+    def learned(probe_id: int) -> list[tuple[int, Statement]]:
+        """What the document of a probe says, with the document's id."""
+        return [(number, read(text)) for number, text in store.statements_near(probe_id)]
 
     def pairs() -> Iterator[Contradiction]:
         nearest = index.nearest([statement for _, statement in said], _NEAREST)
         for (chunk_id, statement), row in zip(said, nearest, strict=True):
+            new = read(statement)
             for earlier_id, earlier in (pair for one, _ in row for pair in learned(one)):
-                if chunk_id in document_of and conflict(statement, earlier):
-                    yield Contradiction(document_of[chunk_id], statement, earlier_id, earlier)
+                if chunk_id in document_of and conflict(new, earlier):
+                    about = (document_of[chunk_id], statement)
+                    yield Contradiction(*about, earlier_id, earlier.text)
 
     return [one for one in dict.fromkeys(pairs()) if one.earlier_id not in replaced]

@@ -99,8 +99,11 @@ class Cycle:
             self._executor.free()
 
     def repair(self, report: Report) -> Batch | None:
-        """If reviews show that the head lost what it knew: teach that again, or else go back to the
-        generation before. None: nothing was to be repaired. As consolidate() else."""
+        """If reviews show that the head lost what it knew, teach that again; if that is rejected,
+        perhaps go back to the generation before.
+
+        None: nothing was tried. `report` may raise GaveWay, as in consolidate(). Raises StateError.
+        """
         batch, gate = None, self._settings.gate
         if consolidation.is_due(self._store, self._settings.consolidate):
             return None  # it repairs more

@@ -54,10 +54,10 @@ def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Mat
     documents = {of_chunk.get(probe.chunk_id or 0) for probe in probes}
     chosen = [one.item_id for one in store.rehearsable() if one.document_id in documents]
     size = max(settings.replay_least, round(settings.replay_share * len(chosen)))
-    taken = set(chosen)
+    taken, drawn = set(chosen), draw(store, batch, size + len(chosen), seed)
     return Material(
         tuple(store.items_by_id(chosen)),
-        tuple(one for one in draw(store, batch, size, seed) if one.id not in taken),
+        tuple([one for one in drawn if one.id not in taken][:size]),
         general.beside(len(chosen), settings, seed),
         tuple(probes[:_HELD_OUT]),
         settings,

@@ -2,8 +2,8 @@
 
 A small writer often asks something else than it was told to. So the practised base reads what it
 asked: first with the sentence that should answer before it, then with the whole chunk. A probe that
-it can answer from neither is not asked. It reads badly itself: either reading alone would drop a
-fifth to a third of the good probes, both together one of twenty-three (CHANGELOG.md).
+it can answer from neither is not asked. It reads badly itself: either reading alone drops
+6 to 17 of 46 good probes, both together 1, and finds 14 of 34 wrong ones (CHANGELOG.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,9 @@ A probe is *learned* when a served generation answers it for the first time, *sl
 it that was right before, and is *repaired* when it is right again.
 """
 
+from collections import deque
 from dataclasses import dataclass
+from itertools import groupby
 
 from memory.connection import Connection
 
@@ -29,15 +31,15 @@ JOIN chunks ON chunks.id = chunk_id
 JOIN documents ON documents.id = document_id
 GROUP BY documents.id, generation ORDER BY path, version, generation
 """
-_RECALL = """
-SELECT now.number AS generation, count(*) AS asked, sum(result.correct) AS right
-FROM generations AS now
-JOIN generations AS taught ON taught.number <= now.number
-JOIN probes ON probes.batch_id = taught.batch_id
-JOIN probe_results AS result ON result.id = (
-    SELECT max(last.id) FROM probe_results AS last
-    WHERE last.probe_id = probes.id AND last.generation <= now.number)
-WHERE NOT retired GROUP BY now.number ORDER BY now.number
+_TAUGHT = """
+SELECT number AS generation, probes.id AS probe_id
+FROM generations LEFT JOIN probes ON probes.batch_id = generations.batch_id AND NOT retired
+ORDER BY number
+"""
+_SERVED = """
+SELECT result.generation, probe_id, correct FROM probe_results AS result
+JOIN probes ON probes.id = probe_id
+WHERE NOT retired AND result.generation IS NOT NULL ORDER BY result.generation, result.id
 """
 _FLIPS = """
 SELECT ifnull(sum(before AND NOT correct), 0) AS lost,
@@ -94,7 +96,19 @@ class History(Connection):
     def recall(self) -> list[Recall]:
         """By generation, from the first that was taught anything. A probe counts from the
         generation that learned its document on."""
-        return self._records(Recall, _RECALL)
+        last: dict[int, bool] = {}  # of each probe, whether it was right when last asked
+        asked: set[int] = set()
+        answers = deque(self._rows(_SERVED))
+        found = []
+        for number, taught in groupby(self._rows(_TAUGHT), key=lambda row: int(row["generation"])):
+            asked |= {row["probe_id"] for row in taught if row["probe_id"] is not None}
+            while answers and answers[0]["generation"] <= number:
+                answer = answers.popleft()
+                last[answer["probe_id"]] = bool(answer["correct"])
+            counted = asked & last.keys()
+            if counted:
+                found.append(Recall(number, len(counted), sum(last[one] for one in counted)))
+        return found
 
     def review_flips(self, batch_id: int) -> tuple[int, int]:
         """Of the probes that idle reviews asked of what a batch made: how many were right the time

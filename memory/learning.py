@@ -8,11 +8,14 @@ from memory.generations import Generations
 from memory.records import Chunk, Phase, Probe, ProbeResult, StudyItem
 
 _STREAKS = """
-SELECT probe_id, max(generation) AS generation, sum(
-    phase != 'before' AND id > ifnull((
-        SELECT max(id) FROM probe_results AS wrong WHERE wrong.probe_id = probe_results.probe_id
-        AND NOT wrong.correct AND wrong.generation IS NOT NULL), 0)
-) AS right FROM probe_results WHERE generation IS NOT NULL GROUP BY probe_id
+WITH wrong AS (
+    SELECT probe_id, max(id) AS last FROM probe_results
+    WHERE NOT correct AND generation IS NOT NULL GROUP BY probe_id
+)
+SELECT probe_id, max(generation) AS generation,
+    sum(phase != 'before' AND id > ifnull(last, 0)) AS right
+FROM probe_results LEFT JOIN wrong USING (probe_id)
+WHERE generation IS NOT NULL GROUP BY probe_id
 """
 _REHEARSABLE = """
 SELECT live_items.id AS item_id, chunk_id, document_id
@@ -21,7 +24,8 @@ FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
 
 _STATEMENTS = """
 SELECT DISTINCT document_id, live_items.answer FROM probes
-JOIN chunks ON chunks.id = probes.chunk_id JOIN live_items ON live_items.chunk_id = chunks.id
+JOIN chunks AS own ON own.id = probes.chunk_id JOIN chunks USING (document_id)
+JOIN live_items ON live_items.chunk_id = chunks.id
 WHERE probes.id = ? AND live_items.kind != 'text'
 """
 _STUDIED = """
@@ -159,7 +163,7 @@ class Learning(Generations):
         return [str(row["text"]) for row in self._rows(_STUDIED)]
 
     def statements_near(self, probe_id: int) -> list[tuple[int, str]]:
-        """What the head was taught about the chunk of a probe, as (document id, statement)."""
+        """What the head was taught about the document of a probe, as (its id, statement)."""
         return [(row["document_id"], row["answer"]) for row in self._rows(_STATEMENTS, probe_id)]
 
     def rehearsable(self) -> list[Rehearsable]:

@@ -5,6 +5,8 @@ things that share a description, but for their numbers, look like one: it is goo
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from policies.spans import Kind, Span, spans
@@ -28,37 +30,43 @@ _EMPTY: Final = _ARTICLES | {
 _WORD: Final = re.compile(r"\w+")
 
 
-def conflict(new: str, old: str) -> tuple[str, str] | None:
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence, read once, since it is compared with many."""
+
+    text: str
+    values: Mapping[str, Span]  # its numbers, dates and names, in lower case
+    frame: frozenset[str]  # the words outside the values
+
+
+def read(text: str) -> Statement:
+    """What a sentence says of what; its ending is no value, only its words."""
+    values = {one.text.lower(): one for one in spans(text) if one.kind is not Kind.ENDING}
+    rest = text
+    for span in values.values():
+        rest = rest[: span.start] + " " * len(span.text) + rest[span.end :]
+    return Statement(text, values, frozenset(_WORD.findall(rest.lower())) - _EMPTY)
+
+
+def conflict(new: Statement, old: Statement) -> tuple[str, str] | None:
     """The value that the new statement has, and the one that the old one has; None: no conflict."""
-    ours, theirs = _values(new), _values(old)
-    mine = [span for text, span in ours.items() if text not in theirs]
-    other = [span for text, span in theirs.items() if text not in ours]
-    if len(mine) != 1 or len(other) != 1 or not _comparable(new, mine[0], other[0]):
+    mine = new.values.keys() - old.values.keys()
+    other = old.values.keys() - new.values.keys()
+    if len(mine) != 1 or len(other) != 1:
         return None
-    left, right = _frame(new, ours), _frame(old, theirs)
-    shared = len(left & right)
-    if shared < _ALIKE * len(left | right) or not shared or shared + len(ours) - 1 < _SHARED:
+    ours, theirs = new.values[mine.pop()], old.values[other.pop()]
+    shared = len(new.frame & old.frame)
+    alike = shared and shared >= _ALIKE * len(new.frame | old.frame)
+    if not alike or shared + len(new.values) - 1 < _SHARED or not _comparable(new, ours, theirs):
         return None
-    return mine[0].text, other[0].text
+    return ours.text, theirs.text
 
 
-def _values(statement: str) -> dict[str, Span]:
-    """The numbers, dates and names of a statement; its ending is no value, only its words."""
-    return {span.text.lower(): span for span in spans(statement) if span.kind is not Kind.ENDING}
-
-
-def _comparable(statement: str, mine: Span, other: Span) -> bool:
+def _comparable(new: Statement, mine: Span, other: Span) -> bool:
     """Two names or two figures; a name that leads is what the statement is about, and another thing
     may well have the same price."""
     if (mine.kind in _NAMES) != (other.kind in _NAMES):
         return False
-    before = _WORD.findall(statement[: mine.start].lower())
-    listed = len(before) == 1 and ":" in statement[: mine.start]  # "Station: Lowgate; Pumps: 3"
-    return mine.kind not in _NAMES or not (listed or set(before) <= _ARTICLES)
-
-
-def _frame(statement: str, values: dict[str, Span]) -> frozenset[str]:
-    """The words outside the values."""
-    for span in values.values():
-        statement = statement[: span.start] + " " * len(span.text) + statement[span.end :]
-    return frozenset(_WORD.findall(statement.lower())) - _EMPTY
+    before = new.text[: mine.start].lower()
+    listed = ":" in before and len(_WORD.findall(before)) == 1  # "Station: Lowgate; Pumps: 3"
+    return mine.kind not in _NAMES or not (listed or set(_WORD.findall(before)) <= _ARTICLES)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from memory.errors import BadInput
 from service.options import ConfigOption, ModelOption, check_writable, configured
 
 ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
@@ -53,6 +54,9 @@ def retain(
     methods: Annotated[
         str, typer.Option(help="What to compare; also linear, svd, cat, ties ...")
     ] = RETAINERS,
+    without: Annotated[
+        str, typer.Option(help="Parts of learnd to switch off, each in a run of its own.")
+    ] = "",
     questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
     general: Annotated[
         Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
@@ -74,7 +78,7 @@ def retain(
     settings = configured(config, model=model)
     check_writable(json_file)
     check_writable(png)
-    chosen = _names(methods)
+    chosen = (*_names(methods), *(f"no_{part}" for part in _names(without)))
     options = retain.Options(data, chosen, n, together, sequences, questions, seed, general, first)
     with render.progress_bars() as show:
         for found in retain.run(settings, options, show):
@@ -222,5 +226,33 @@ def verify(
     outcome.show(found)
 
 
+@bench.command()
+def scale(
+    documents: Annotated[str, typer.Option(help="Sizes, in documents.")] = "10,100,1000",
+    together: Annotated[int, typer.Option(min=1, help="Documents of a batch.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the invented documents.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """How does the cost of a cycle grow? Training is simulated, but for one batch at each size."""
+    from service import render
+    from service.bench import outcome, scale
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    sizes = _names(documents)
+    if not (sizes and all(size.isdecimal() for size in sizes)):
+        raise BadInput(f"--documents takes sizes as in 10,100,1000, not {documents!r}")
+    options = scale.Options(tuple(map(int, sizes)), together, seed)
+    with render.progress_bars() as show:
+        for found in scale.run(settings, options, show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+
+
 def _names(listed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in listed.split(","))
+    return tuple(name.strip() for name in listed.split(",") if name.strip())

@@ -20,7 +20,7 @@ from agent.executor import Executor, LocalExecutor
 from agent.passages import Passage, Question, read_questions
 from memory.errors import BadInput
 from memory.records import Progress
-from service.bench import absorb, rivals, scoring, students
+from service.bench import ablations, absorb, rivals, scoring, students
 from service.bench.matrix import Matrix, mean
 from service.bench.outcome import Outcome, Row, machine
 from service.bench.rivals import Bench, Embed
@@ -45,7 +45,7 @@ class Options:
     first: Path | None = None  # passages of the first batch
 
     def __post_init__(self) -> None:
-        known = (*students.METHODS, *students.MIXES)
+        known = (*students.METHODS, *students.MIXES, *ablations.METHODS)
         unknown = [method for method in self.methods if method not in known]
         if unknown:
             names = ", ".join(map(repr, unknown))

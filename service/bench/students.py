@@ -6,6 +6,7 @@ seal        the same chain with SEAL's self-edits and recipe (Zweiger et al. 202
 linear ...  our study sets and training, an adapter for each batch from the base, and all of them
             made into one in one of peft's ways, instead of one adapter that goes on
 learnd      the daemon's own pipeline on a folder that grows: replay, gate, consolidation, routing
+no_...      the same with one part off (ablations.py)
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from typing import Final, Protocol
 from agent.passages import Passage
 from memory.records import DocumentState, Progress
 from service import wiring
-from service.bench import rivals
+from service.bench import ablations, rivals
 from service.bench.rivals import Bench
 from service.bench.served import routed
 
@@ -47,8 +48,8 @@ class Student(Protocol):
 def student(bench: Bench, method: str) -> Iterator[Student]:
     """One of METHODS, knowing nothing yet. What it writes is deleted in the end."""
     with TemporaryDirectory(prefix="learnd-bench-") as home:
-        if method == "learnd":
-            with _follower(bench, Path(home)) as one:
+        if method in ("learnd", *ablations.METHODS):
+            with _follower(bench, method, Path(home)) as one:
                 yield one
         elif method in MIXES:
             yield _Mix(bench, method, Path(home))
@@ -164,8 +165,11 @@ class _Mix:
 class _Follower:
     """What `learnd learn` does whenever files were added to its folder."""
 
-    def __init__(self, bench: Bench, state: wiring.State, work: wiring.Work, docs: Path) -> None:
+    def __init__(
+        self, bench: Bench, method: str, state: wiring.State, work: wiring.Work, docs: Path
+    ) -> None:
         self._bench = bench
+        self._reviews = ablations.reviews(method)
         self._state = state
         self._work = work
         self._docs = docs
@@ -179,8 +183,9 @@ class _Follower:
         self._work.run_pending(_quiet)
 
     def rest(self) -> None:
-        self._work.review(_quiet)
-        self._work.repair(_quiet)
+        if self._reviews:
+            self._work.review(_quiet)
+            self._work.repair(_quiet)
         self._work.consolidate(_quiet)
 
     def answer(self, questions: Sequence[str]) -> Sequence[str]:
@@ -194,16 +199,16 @@ class _Follower:
 
 
 @contextmanager
-def _follower(bench: Bench, home: Path) -> Iterator[Student]:
+def _follower(bench: Bench, method: str, home: Path) -> Iterator[Student]:
     docs = home / "docs"
     docs.mkdir()
-    consolidate = replace(bench.config.consolidate, idle_seconds=0.0)
-    changes = {"state": home / "state", "consolidate": consolidate}
-    config = bench.config.model_copy(update=changes)
+    config = ablations.ablated(bench.config, method)
+    consolidate = replace(config.consolidate, idle_seconds=0.0)
+    config = config.model_copy(update={"state": home / "state", "consolidate": consolidate})
     with wiring.open_state(config) as state:
         intake = wiring.open_intake(config, docs, state)
         cycle = wiring.open_cycle(config, state, bench.base, bench.executor)
-        yield _Follower(bench, state, wiring.Work(intake, cycle), docs)
+        yield _Follower(bench, method, state, wiring.Work(intake, cycle), docs)
 
 
 def _said(

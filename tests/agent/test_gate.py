@@ -25,6 +25,11 @@ def test_learning_enough_is_accepted() -> None:
     assert verdict.figures["new_after"] == 2
 
 
+def test_what_was_known_already_is_learned_enough() -> None:
+    verdict = judge(group([True] * 4, [True] * 4), NOTHING, NOTHING, SETTINGS)
+    assert verdict.accepted and verdict.figures["new_before"] == 4
+
+
 def test_learning_too_little_is_rejected_with_the_numbers() -> None:
     verdict = judge(group([False] * 4, [True] + [False] * 3), NOTHING, NOTHING, SETTINGS)
     assert verdict.reasons == ("only 1 of 4 new probes are right, 2 are needed",)

@@ -3,6 +3,7 @@
 from agent import material
 from agent.course import budget
 from agent.settings import ConsolidateSettings, TrainSettings
+from memory.records import ProbeResult
 from memory.testing import memory_store
 from tests.helpers.stores import add, learn, start, study
 
@@ -29,3 +30,17 @@ def test_everything_from_the_base_has_more_time() -> None:
     assert given.settings.tokens == 4 * budget(SETTINGS)
     short = material.everything(store, SETTINGS, ConsolidateSettings(tokens=7), 1)
     assert short.settings.tokens == 7
+
+
+def test_a_repair_teaches_the_documents_of_what_slipped() -> None:
+    store = memory_store()
+    learn(store, *(add(store, f"{name}.md", name) for name in "abcd"))
+    first = store.probes()[0]
+    store.save_review([ProbeResult(first.id, False, "", -3.0)])
+    batch = store.create_repair(store.head().adapter, seed=1)
+    given = material.again(store, batch, SETTINGS, 1)
+    assert [item.prompt for item in given.items] == [f"a.md v1 question {n}" for n in (0, 1)]
+    assert len(given.rehearsed) == 2  # as many of the others
+    assert not {item.prompt[:4] for item in given.rehearsed} & {"a.md"}
+    assert given.held_out == (first,)
+    assert given.settings == SETTINGS

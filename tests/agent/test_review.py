@@ -70,3 +70,12 @@ def test_a_probe_that_a_study_item_gives_away_is_not_unseen(review: Review) -> N
     items = [StudyItem(1, "qa", "Which port is it?", "8765", "al")]
     probes = [Probe(1, "direct", text, "8765", "8765") for text in ("which port, is it", "Ferry?")]
     assert [one.question for one in review.unseen(probes, items)] == ["Ferry?"]
+
+
+def test_a_repair_is_asked_what_slipped_and_what_is_due(store: Store, review: Review) -> None:
+    slipped, *others = (one for one in store.probes() if one.chunk_id is not None)
+    store.save_review([ProbeResult(slipped.id, False, "", -3.0)])
+    paper = review.paper(store.create_repair(store.head().adapter, seed=1))
+    same = [one for one in others if one.chunk_id == slipped.chunk_id]
+    assert (paper.new, paper.old[: 1 + len(same)]) == ((), (slipped, *same))
+    assert len(same) == 1 and len(paper.general) == 1

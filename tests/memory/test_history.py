@@ -64,3 +64,23 @@ def test_an_empty_store() -> None:
     store = memory_store()
     assert store.moments() == []
     assert store.recall() == []
+
+
+def test_what_slipped_and_what_reviews_saw_flip() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"), correct=False)
+    learn(store, add(store, "b.md"))
+    never, won, slipped, kept = (probe.id for probe in store.probes())
+    right = {never: False, won: True, slipped: False, kept: True}
+    store.save_review([ProbeResult(one, good, "", -1.0) for one, good in right.items()])
+    assert store.slipped() == [slipped]
+    assert store.review_flips(2) == (1, 1)
+    assert store.review_flips(1) == (0, 0)
+
+
+def test_recall_after_a_rollback_is_what_was_last_seen() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    learn_another(store, "b.md", {1: False})
+    store.activate(1, "rollback to g1")
+    assert store.recall() == [Recall(1, 2, 2), Recall(2, 4, 3), Recall(3, 4, 3)]

@@ -1,6 +1,6 @@
 import pytest
 
-from policies.contradictions import conflict
+from policies.contradictions import conflict, read
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from policies.contradictions import conflict
     ],
 )  # fmt: skip
 def test_same_words_another_value(new: str, old: str, expected: tuple[str, str]) -> None:
-    assert conflict(new, old) == expected
+    assert conflict(read(new), read(old)) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_same_words_another_value(new: str, old: str, expected: tuple[str, str])
     ],
 )
 def test_what_is_no_contradiction(new: str, old: str) -> None:
-    assert conflict(new, old) is None
+    assert conflict(read(new), read(old)) is None

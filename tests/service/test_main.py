@@ -245,6 +245,7 @@ def test_learn_tells_what_came_of_it(
             "right_before": 0,
             "right_after": 3,
             "reasons": ["why"],
+            "warnings": [],
         }
         for stage in stages
     ]

@@ -60,7 +60,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextmanager
     def student(bench: Bench, method: str) -> Iterator[students.Student]:
-        yield Forgetful(bench, keeps[method])
+        yield Forgetful(bench, keeps.get(method, 3))
 
     monkeypatch.setattr(students, "student", student)
     monkeypatch.setattr("agent.catalog.resolve", lambda name, cache: Path("base"))
@@ -150,6 +150,7 @@ def test_from_the_command_line(data: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "200")
     file, picture = tmp_path / "found.json", tmp_path / "found.png"
     arguments = ["--data", data, "--n", 3, "--json", file, "--png", picture]
+    arguments += ["--without", "replay, kl"]
     result = CliRunner().invoke(main.app, ["bench", "retain", *map(str, arguments)])
     assert result.exception is None, result.exception
     found = json.loads(file.read_text())

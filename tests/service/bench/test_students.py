@@ -118,3 +118,15 @@ def test_what_does_not_get_in_is_counted(bench: Bench) -> None:
     with students.student(bench, "learnd") as one:
         one.learn((replace(FERRY, context="\0\0"),))
         assert one.refused() == 1
+
+
+@pytest.mark.parametrize("method", ["no_replay", "no_kl", "no_reviews"])
+def test_a_part_can_be_off(bench: Bench, method: str) -> None:
+    assert isinstance(bench.executor, Noted)
+    with students.student(bench, method) as one:
+        one.learn((FERRY,))
+        one.learn((TOWER,))
+        one.rest()
+    _, second, *_ = bench.executor.of(TrainRequest)
+    assert bool(second.rehearsed) is (method != "no_replay")
+    assert bool(second.settings.general_weight) is (method != "no_kl")
