@@ -112,7 +112,11 @@ class PlainDecoder:
         tokens = torch.tensor([token for _, new in parts for token in new], device=device)
         starts = [len(row.tokens) for row, _ in parts]
         positions = torch.tensor(
-            [start + i for start, (_, new) in zip(starts, parts, strict=True) for i in range(len(new))],
+            [
+                start + i
+                for start, (_, new) in zip(starts, parts, strict=True)
+                for i in range(len(new))
+            ],
             device=device,
         )
         x = self._decoder.embed_tokens(tokens)
@@ -166,7 +170,9 @@ class PlainDecoder:
         keys[slots[mine], positions[mine]] = key[mine]
         values[slots[mine], positions[mine]] = value[mine]
         rows = group.slots.stop - group.slots.start
-        asked = query[mine].view(rows, -1, keys.shape[2], query.shape[1] // keys.shape[2], self._width)
+        asked = query[mine].view(
+            rows, -1, keys.shape[2], query.shape[1] // keys.shape[2], self._width
+        )
         new, each = asked.shape[1], asked.shape[3]
         found = F.scaled_dot_product_attention(
             asked.permute(0, 2, 3, 1, 4).reshape(rows, -1, each * new, self._width),
@@ -238,5 +244,3 @@ def _layer(layer: Any) -> _Layer:
     norms = (layer.input_layernorm, layer.post_attention_layernorm)
     before, between = (one.weight for one in norms)
     return _Layer(before, query, key, value, out, between, gate, up, down)
-
-

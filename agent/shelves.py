@@ -24,10 +24,10 @@ class Shape:
     dtype: torch.dtype
     device: torch.device
 
-    def empty(self, *places: int) -> Tensor:
-        """[layers, *places, heads, width]"""
+    def zeros(self, *places: int) -> Tensor:
+        """[layers, *places, heads, width]; what a mask hides must be finite, too."""
         size = (self.layers, *places, self.heads, self.width)
-        return torch.empty(size, dtype=self.dtype, device=self.device)
+        return torch.zeros(size, dtype=self.dtype, device=self.device)
 
 
 @dataclass(eq=False, slots=True)
@@ -57,8 +57,8 @@ class Shelf:
         self.capacity = capacity
         self.rows: list[Row] = []
         self._shape = shape
-        self.keys = shape.empty(1, capacity)
-        self.values = shape.empty(1, capacity)
+        self.keys = shape.zeros(1, capacity)
+        self.values = shape.zeros(1, capacity)
 
     def add(self, row: Row) -> None:
         """Bring a row with what it keeps."""
@@ -88,7 +88,7 @@ class Shelf:
         """Room for twice as many."""
         slots = len(self.rows)
         for name in ("keys", "values"):
-            wide = self._shape.empty(2 * slots, self.capacity)
+            wide = self._shape.zeros(2 * slots, self.capacity)
             wide[:, :slots] = getattr(self, name)
             setattr(self, name, wide)
 
