@@ -78,11 +78,6 @@ class LocalExecutor:
         result: Result = value
         return result
 
-    def kill(self) -> None:
-        """End a job that another thread waits for; its run() raises ChildFailed."""
-        if self._child is not None:
-            self._child.kill()
-
     def close(self) -> None:
         """End the child: an idle one tidies up, one in the middle of something is killed."""
         if self._child is not None and self._pipe is not None:

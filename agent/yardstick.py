@@ -1,4 +1,4 @@
-"""What serving is measured with: transformers' own generate, and a generation a little different."""
+"""What serving is measured with: transformers' generate, and a generation that differs a little."""
 
 import time
 from collections.abc import Sequence

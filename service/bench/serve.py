@@ -32,6 +32,7 @@ from service.engines.base import Engine, GenerateRequest, Message
 MOST: Final = 32  # tokens of an answer
 PAUSE: Final = 0.2  # seconds at most between an answer and a client's next question
 SWAPS: Final = 4
+REST: Final = 1.0  # seconds between two swaps: what is usual is seen, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class Answer:
     def gaps(self) -> list[tuple[float, float]]:
         """(when it began, seconds) of each pause between two pieces."""
         return [(one, other - one) for one, other in pairwise(self.times)]
+
+
+class _Enough(Exception):
+    """What was measured beside a training is over."""
 
 
 class Live:
@@ -180,7 +185,7 @@ async def _swapping(
         await asyncio.to_thread(engine.load, number, other if number % 2 else None)
         swaps.append((start, time.monotonic()))
         live.generation = number
-        await asyncio.sleep(1.0)  # what is usual is seen, too
+        await asyncio.sleep(REST)
     return await crowd, swaps
 
 
@@ -198,9 +203,11 @@ def _training(base: Path) -> Iterator[None]:
         )
         * 20
     )
-    begun = threading.Event()
+    begun, enough = threading.Event(), threading.Event()
 
     def report(progress: Progress) -> None:
+        if enough.is_set():
+            raise _Enough
         if progress.done > 0:
             begun.set()
 
@@ -208,9 +215,11 @@ def _training(base: Path) -> Iterator[None]:
         request = TrainRequest(base, None, Path(output), items, (), TrainSettings(), 0)
 
         def work() -> None:
-            with suppress(Exception):  # it is stopped in the middle of its work
-                executor.run(train, request, report)
-            begun.set()
+            try:
+                with suppress(_Enough):
+                    executor.run(train, request, report)
+            finally:
+                begun.set()
 
         thread = threading.Thread(target=work)
         thread.start()
@@ -218,7 +227,7 @@ def _training(base: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            executor.kill()
+            enough.set()
             thread.join()
 
 
