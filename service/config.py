@@ -52,7 +52,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8765  # 0: any free port
     token: SecretStr = _NO_TOKEN  # for admin routes, and for all of /v1 off loopback
-    parallel: Positive = 4  # requests that are decoded at the same time
+    parallel: Positive = 8  # requests that are decoded at the same time
     queue: Count = 32  # requests that may wait for that; beyond it 429
     max_tokens: Positive = 256  # of an answer whose request names no limit
     max_body_bytes: Positive = 1_000_000

@@ -254,5 +254,29 @@ def scale(
     outcome.show(found)
 
 
+@bench.command()
+def serve(
+    clients: Annotated[int, typer.Option(min=1, help="That ask at the same time.")] = 8,
+    requests: Annotated[int, typer.Option(min=4, help="That they make, all together.")] = 24,
+    seed: Annotated[int, typer.Option(help="Which questions, and when.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+    ] = None,
+) -> None:
+    """How fast are answers, and what do training and a swap cost? Beside model.generate."""
+    from service import render
+    from service.bench import outcome, serve
+
+    settings = configured(config, model=model)
+    check_writable(json_file)
+    with render.progress_bars() as show:
+        for found in serve.run(settings, serve.Options(clients, requests, seed), show):
+            if json_file is not None:
+                outcome.save(found, json_file)
+    outcome.show(found)
+
+
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(",") if name.strip())

@@ -113,6 +113,9 @@ class Pretended:
         finally:
             self.seconds[type(request).__name__] += time.monotonic() - started
 
+    def free(self) -> None:
+        self.real.free()
+
     def close(self) -> None:
         self.real.close()
 

@@ -1,26 +1,29 @@
-"""The engine in this process: one thread decodes all running requests in turn, a token each.
+"""The engine in this process: one thread decodes all running requests of a generation together.
 
-Every request has its own key-value cache and holds the model of its generation, so that a swap
-neither disturbs it nor mixes weights, and so that a model is freed with its last request.
+Each round reads, in one pass for a generation, the next token of every answer and a part of every
+new prompt. A request holds the model of its generation, so that a swap neither disturbs it nor
+mixes weights, and so that a model is freed with its last request.
 """
 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
-from transformers import DynamicCache
 
 from agent import models
+from agent.decoding import Decoder, Line, decoder
 from memory.errors import Busy, LearndError, PromptTooLong, UnknownModel
 from service.engines.base import FinishReason, GenerateRequest, Piece
 from service.engines.text import TextStream
 
-PREFILL_TOKENS: Final = 256  # of a prompt in one turn, so that a long one does not hold up the rest
+PREFILL_TOKENS: Final = 256  # of prompts in one round
+BESIDE_TOKENS: Final = 48  # instead, where somebody waits for the next token of an answer
 Delivery = Piece | Exception  # what the decoding thread hands to a request
 
 
@@ -28,30 +31,40 @@ class EngineStopped(LearndError):
     """The decoding thread has ended."""
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class _Loaded:
+    """A generation's weights and what decodes with them."""
+
+    model: models.LanguageModel
+    decoder: Decoder
+
+
 class _Running:
-    """One request on its way: its model, cache, sampler and the way back to its event loop."""
+    """One request on its way: its model, sampler and the way back to its event loop."""
 
     def __init__(
         self,
-        model: models.LanguageModel,
+        loaded: _Loaded,
         prompt: list[int],
         request: GenerateRequest,
         deliver: Callable[[Delivery], None],
     ) -> None:
+        model = loaded.model
         self.cancelled = False
-        self._model = model
-        self._request = request
+        self.loaded = loaded
+        self.request = request
+        self.line: Line | None = None  # from the first round on
+        self.pending = prompt  # tokens that the model has not seen
+        self.answering = False  # it has its first token
         self._deliver = deliver
         self._prompt_tokens = len(prompt)
-        self._pending = prompt  # tokens that the model has not seen
         self._room = min(request.max_tokens, model.context - len(prompt))
-        self._cache = DynamicCache(config=model.network.config)
         self._ends = models.end_tokens(model)
-        self._generator = torch.Generator()
+        self.generator = torch.Generator()
         if request.seed is None:
-            self._generator.seed()
+            self.generator.seed()
         else:
-            self._generator.manual_seed(request.seed)
+            self.generator.manual_seed(request.seed)
         self._text = TextStream(
             lambda tokens: str(model.tokenizer.decode(list(tokens), skip_special_tokens=True)),
             request.stop,
@@ -61,23 +74,23 @@ class _Running:
     def fail(self, error: Exception) -> None:
         self._deliver(error)
 
-    @torch.inference_mode()
-    def step(self) -> bool:
-        """One turn: a part of the prompt, or one token. False when the answer is complete."""
-        part, self._pending = self._pending[:PREFILL_TOKENS], self._pending[PREFILL_TOKENS:]
-        output = self._model.network(
-            input_ids=torch.tensor([part], device=self._model.device),
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        if self._pending:
-            return True
-        token = _sample(output.logits[0, -1].float().cpu(), self._request, self._generator)
-        return self._accept(token)
+    def part(self, most: int) -> tuple[Line, list[int]]:
+        """What is to be read next, a token at least."""
+        if self.line is None:
+            self.line = self.loaded.decoder.open(self.pending)
+            self.pending = self.pending[self.line.seen :]
+        part, self.pending = self.pending[: max(1, most)], self.pending[max(1, most) :]
+        return self.line, part
 
-    def _accept(self, token: int) -> bool:
-        self._pending = [token]
+    def leave(self) -> None:
+        """Give back what the decoder holds for it."""
+        if self.line is not None:
+            self.loaded.decoder.close(self.line)
+
+    def accept(self, token: int) -> bool:
+        """Take the next token; False when the answer is complete."""
+        self.answering = True
+        self.pending = [token]
         self._room -= 1
         self._undelivered += 1
         text = "" if token in self._ends else self._text.push(token)
@@ -105,7 +118,7 @@ class EmbeddedEngine:
         self._base = base
         self._parallel = parallel
         self._queue = queue
-        self._models: dict[int, models.LanguageModel] = {}
+        self._models: dict[int, _Loaded] = {}
         self._waiting: deque[_Running] = deque()
         self._active: list[_Running] = []
         self._change = threading.Condition()  # guards everything above
@@ -123,10 +136,12 @@ class EmbeddedEngine:
 
     def load(self, generation: int, path: Path | None) -> None:
         model = models.load(path or self._base)
-        models.share(model, list(self._models.values()))
-        _warm_up(model)
         with self._change:
-            self._models[generation] = model
+            others = [each.model for each in self._models.values()]
+        models.share(model, others)
+        loaded = _Loaded(model, decoder(model))
+        with self._change:
+            self._models[generation] = loaded
 
     def unload(self, generation: int) -> None:
         with self._change:
@@ -135,16 +150,16 @@ class EmbeddedEngine:
     async def stream(
         self, generation: int, request: GenerateRequest
     ) -> AsyncGenerator[Piece, None]:
-        model = self._model(generation)
-        prompt = await asyncio.to_thread(_prompt_tokens, model, request)
+        loaded = self._loaded(generation)
+        prompt = await asyncio.to_thread(_prompt_tokens, loaded.model, request)
         loop, delivered = asyncio.get_running_loop(), asyncio.Queue[Delivery]()
 
         def deliver(what: Delivery) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(delivered.put_nowait, what)
 
-        running = _Running(model, prompt, request, deliver)
-        del model  # the request alone keeps the generation alive
+        running = _Running(loaded, prompt, request, deliver)
+        del loaded  # the request alone keeps the generation alive
         self._admit(running)
         try:
             while True:
@@ -163,7 +178,7 @@ class EmbeddedEngine:
             self._change.notify()
         self._thread.join()
 
-    def _model(self, generation: int) -> models.LanguageModel:
+    def _loaded(self, generation: int) -> _Loaded:
         with self._change:
             try:
                 return self._models[generation]
@@ -209,11 +224,34 @@ class EmbeddedEngine:
             return not self._closed
 
     def _round(self) -> None:
-        """A token for each; its own function, so that no variable keeps a finished request."""
-        for running in list(self._active):
-            if running.cancelled or not running.step():
-                with self._change:
-                    self._active.remove(running)
+        """A pass a generation; its own function, so that no variable keeps a finished request."""
+        for running in [one for one in self._active if one.cancelled]:
+            self._leave(running)
+        for loaded in dict.fromkeys(one.loaded for one in self._active):
+            self._pass([one for one in self._active if one.loaded is loaded])
+
+    def _pass(self, members: Sequence[_Running]) -> None:
+        """A token for each that has read its prompt, the first come first."""
+        room = BESIDE_TOKENS if any(one.answering for one in self._active) else PREFILL_TOKENS
+        chosen, parts = list[_Running](), list[tuple[Line, list[int]]]()
+        for one in members:
+            if one.answering or room > 0:
+                line, part = one.part(room)
+                room -= 0 if one.answering else len(part)
+                chosen.append(one)
+                parts.append((line, part))
+        logits = chosen[0].loaded.decoder.read(parts)
+        ready = [place for place, one in enumerate(chosen) if not one.pending]
+        if ready:
+            takers = [chosen[place] for place in ready]
+            for one, token in zip(takers, _sample(logits[ready], takers), strict=True):
+                if not one.accept(token):
+                    self._leave(one)
+
+    def _leave(self, running: _Running) -> None:
+        running.leave()
+        with self._change:
+            self._active.remove(running)
 
 
 def _prompt_tokens(model: models.LanguageModel, request: GenerateRequest) -> list[int]:
@@ -231,17 +269,18 @@ def _prompt_tokens(model: models.LanguageModel, request: GenerateRequest) -> lis
     return tokens
 
 
-def _sample(logits: torch.Tensor, request: GenerateRequest, generator: torch.Generator) -> int:
+def _sample(logits: torch.Tensor, takers: Sequence[_Running]) -> list[int]:
+    """Logits [takers, vocabulary] -> a token each."""
+    tokens: list[int] = logits.argmax(-1).tolist()
+    for place, one in enumerate(takers):
+        if one.request.temperature > 0:
+            tokens[place] = _draw(logits[place].float().cpu(), one.request, one.generator)
+    return tokens
+
+
+def _draw(logits: torch.Tensor, request: GenerateRequest, generator: torch.Generator) -> int:
     """Logits [vocabulary] float32 -> token."""
-    if request.temperature == 0:
-        return int(logits.argmax())
     likeliest = torch.softmax(logits / request.temperature, dim=-1).sort(descending=True)
     shares = likeliest.values
     shares[shares.cumsum(0) - shares > request.top_p] = 0  # the first one always stays
     return int(likeliest.indices[torch.multinomial(shares, 1, generator=generator)])
-
-
-@torch.inference_mode()
-def _warm_up(model: models.LanguageModel) -> None:
-    """One forward pass: pages in the weights and chooses the kernels before a user waits."""
-    model.network(input_ids=torch.zeros((1, 8), dtype=torch.long, device=model.device))

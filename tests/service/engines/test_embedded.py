@@ -134,7 +134,7 @@ def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(
 ) -> None:
     entered, held, sample = threading.Event(), threading.Event(), embedded._sample
 
-    def holding(*arguments: Any) -> int:
+    def holding(*arguments: Any) -> list[int]:
         entered.set()
         assert held.wait(30)
         return sample(*arguments)
@@ -163,7 +163,7 @@ def test_a_swap_leaves_running_answers_alone_and_frees_the_old_model(
     engine: EmbeddedEngine,
 ) -> None:
     expected = answer(engine, 1, GenerateRequest("The", max_tokens=50))
-    old = weakref.ref(engine._models[1].network)
+    old = weakref.ref(engine._models[1].model.network)
 
     async def scene() -> str:
         stream = engine.stream(1, GenerateRequest("The", max_tokens=50))
@@ -180,7 +180,7 @@ def test_a_swap_leaves_running_answers_alone_and_frees_the_old_model(
 def test_an_error_in_the_thread_ends_every_request_and_shows(
     engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: object) -> int:
+    def broken(*arguments: object) -> list[int]:
         raise ZeroDivisionError
 
     monkeypatch.setattr(embedded, "_sample", broken)
@@ -199,7 +199,7 @@ def test_closing_ends_running_requests(
     engine, sample, shown = EmbeddedEngine(paths[0], 1, 1), embedded._sample, threading.Event()
     tokens = itertools.count()
 
-    def holding(*arguments: Any) -> int:
+    def holding(*arguments: Any) -> list[int]:
         while next(tokens) > 20 and shown.wait(30) and not engine._closed:
             pass  # some tokens make text for sure; the others come when close() was called
         return sample(*arguments)

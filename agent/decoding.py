@@ -1,0 +1,99 @@
+"""Decoding many sequences side by side, each at its own place: what the embedded engine runs on.
+
+The decoder of a plain Llama or Qwen2 is written out (plain.py): one pass for all rows. It is used
+only where it says what the network says; any other network reads one row after the other.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from agent.models import LanguageModel
+from agent.plain import PlainDecoder, is_plain
+
+_PROBE: Final = (7, 3, 11, 5, 2, 13, 17, 4)  # tokens on which the two must agree
+
+
+class Line(Protocol):
+    """One sequence on its way, as its decoder keeps it."""
+
+    @property
+    def seen(self) -> int:
+        """Tokens of it that were read."""
+
+
+class Decoder(Protocol):
+    """Belongs to one thread."""
+
+    def open(self, prompt: Sequence[int]) -> Line:
+        """A new sequence. What is known of its beginning counts as seen."""
+
+    def read(self, parts: Sequence[tuple[Line, Sequence[int]]]) -> Tensor:
+        """Read the next tokens of each; returns the logits [parts, vocabulary] after the last."""
+
+    def close(self, line: Line) -> None:
+        """It has ended."""
+
+
+def decoder(model: LanguageModel) -> Decoder:
+    """The fastest one that says what the network says. Reads a few tokens, so all is warm."""
+    slow = NetworkDecoder(model)
+    expected = slow.read([(slow.open(_PROBE), _PROBE)])
+    if is_plain(model):
+        fast = PlainDecoder(model)
+        line = fast.open(_PROBE)
+        fast.read([(line, _PROBE[:-1])])
+        found = fast.read([(line, _PROBE[-1:])])
+        fast.drop(line)
+        if _agree(found, expected):
+            return fast
+    return slow
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    """Whether logits are the same but for rounding."""
+    if expected.dtype == torch.float32:
+        return torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
+    return torch.allclose(found.float(), expected.float(), rtol=0.05, atol=0.5)
+
+
+class _Cached:
+    """A sequence with transformers' own cache."""
+
+    def __init__(self, cache: DynamicCache) -> None:
+        self.cache = cache
+        self.seen = 0
+
+
+class NetworkDecoder:
+    """Any network that transformers knows, a forward pass a sequence."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._network = model.network
+
+    def open(self, prompt: Sequence[int]) -> _Cached:
+        """A new sequence, of which nothing is known."""
+        return _Cached(DynamicCache(config=self._network.config))
+
+    @torch.inference_mode()
+    def read(self, parts: Sequence[tuple[Line, Sequence[int]]]) -> Tensor:
+        """See Decoder."""
+        return torch.stack([self._read(line, tokens) for line, tokens in parts])
+
+    def close(self, line: Line) -> None:
+        """Nothing to give back."""
+
+    def _read(self, line: Line, tokens: Sequence[int]) -> Tensor:
+        assert isinstance(line, _Cached), "opened here"
+        output = self._network(
+            input_ids=torch.tensor([list(tokens)], device=self._network.device),
+            past_key_values=line.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        line.seen += len(tokens)
+        logits: Tensor = output.logits[0, -1]
+        return logits

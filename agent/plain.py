@@ -1,0 +1,246 @@
+"""A plain Llama or Qwen2 written out: one pass over the next tokens of many sequences.
+
+What transformers does in a dozen calls and modules is one call of torch here, and rows of different
+lengths share each matrix product; only attention is done a shelf at a time (shelves.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from agent.models import LanguageModel
+from agent.prefixes import Prefixes
+from agent.shelves import Row, Shape, Shelf, Shelves
+
+_TYPES: Final = ("llama", "qwen2")
+Part = tuple[Any, Sequence[int]]  # a Row and the tokens that follow
+
+
+def is_plain(model: LanguageModel) -> bool:
+    """Whether its decoder is one that is written out here."""
+    config = model.network.config
+    sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+    return config.model_type in _TYPES and config.hidden_act == "silu" and not sliding
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The weights of a layer, (weight, bias) each; those of the network, not copies."""
+
+    before: Tensor
+    query: tuple[Tensor, Tensor | None]
+    key: tuple[Tensor, Tensor | None]
+    value: tuple[Tensor, Tensor | None]
+    out: tuple[Tensor, Tensor | None]
+    between: Tensor
+    gate: tuple[Tensor, Tensor | None]
+    up: tuple[Tensor, Tensor | None]
+    down: tuple[Tensor, Tensor | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Neighbours on a shelf that read as many tokens each: one call of attention."""
+
+    shelf: Shelf
+    slots: slice
+    tokens: slice  # of all that are read
+    end: int  # of the longest
+    mask: Tensor | None  # [rows, 1, queries, end], added to the scores
+
+
+class PlainDecoder:
+    """See decoding.Decoder."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        network: Any = model.network
+        self._config = network.config
+        self._decoder = network.get_decoder()
+        self._head = network.get_output_embeddings().weight
+        self._layers = [_layer(one) for one in self._decoder.layers]
+        config, attention = self._config, self._decoder.layers[0].self_attn
+        heads = int(config.num_key_value_heads)
+        self._width, self._scale = int(attention.head_dim), float(attention.scaling)
+        shape = Shape(len(self._layers), heads, self._width, model.network.dtype, model.device)
+        self._shelves = Shelves(shape)
+        self._prefixes = Prefixes()
+
+    @torch.inference_mode()
+    def open(self, prompt: Sequence[int]) -> Row:
+        """A row that holds what is known of the prompt's beginning."""
+        row = Row()
+        known, kept = self._prefixes.recall(prompt)
+        if kept is not None:
+            self._shelves.place(row, len(prompt))
+            row.tokens = list(prompt[:known])
+            for mine, others in zip(row.kept(), kept, strict=True):
+                mine.copy_(others[:, :known])
+        return row
+
+    @torch.inference_mode()
+    def close(self, row: Any) -> None:
+        """Remember the row as the beginning of others."""
+        self._prefixes.remember(row)
+        self._shelves.drop(row)
+
+    def drop(self, row: Row) -> None:
+        """As if it had never been."""
+        self._shelves.drop(row)
+
+    @torch.inference_mode()
+    def read(self, parts: Sequence[Part]) -> Tensor:
+        """Read the next tokens of each; returns the logits [parts, vocabulary] after the last."""
+        for row, tokens in parts:
+            self._shelves.place(row, len(row.tokens) + len(tokens))
+        order = sorted(range(len(parts)), key=lambda i: _place(parts[i]))
+        sorted_parts = [parts[i] for i in order]
+        states, ends = self._pass(sorted_parts)
+        for row, tokens in parts:
+            row.tokens.extend(tokens)
+        back = [0] * len(order)
+        for place, i in enumerate(order):
+            back[i] = ends[place]
+        return F.linear(states[back], self._head)
+
+    def _pass(self, parts: Sequence[Part]) -> tuple[Tensor, list[int]]:
+        """States [tokens, width] after the last layer, and the last token of each part."""
+        device = self._head.device
+        tokens = torch.tensor([token for _, new in parts for token in new], device=device)
+        starts = [len(row.tokens) for row, _ in parts]
+        positions = torch.tensor(
+            [
+                start + i
+                for start, (_, new) in zip(starts, parts, strict=True)
+                for i in range(len(new))
+            ],
+            device=device,
+        )
+        x = self._decoder.embed_tokens(tokens)
+        cos, sin = self._decoder.rotary_emb(x[None], positions[None])
+        turn = (cos[0, :, None], _signed(sin[0])[:, None])
+        groups = list(self._groups(parts, positions))
+        slots = torch.tensor([row.slot for row, new in parts for _ in new], device=device)
+        for number, layer in enumerate(self._layers):
+            x = self._layer(number, layer, x, turn, groups, slots, positions)
+        x = F.rms_norm(x, x.shape[-1:], self._decoder.norm.weight, self._config.rms_norm_eps)
+        ends, total = [], 0
+        for _, new in parts:
+            total += len(new)
+            ends.append(total - 1)
+        return x, ends
+
+    def _layer(
+        self,
+        number: int,
+        layer: _Layer,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        groups: Sequence[_Group],
+        slots: Tensor,
+        positions: Tensor,
+    ) -> Tensor:
+        eps, width = self._config.rms_norm_eps, x.shape[-1:]
+        heads = (len(x), -1, self._width)
+        h = F.rms_norm(x, width, layer.before, eps)
+        query = _turned(F.linear(h, *layer.query).view(heads), turn)
+        key = _turned(F.linear(h, *layer.key).view(heads), turn)
+        value = F.linear(h, *layer.value).view(heads)
+        found = [self._attend(number, one, query, key, value, slots, positions) for one in groups]
+        x = x + F.linear(found[0] if len(found) == 1 else torch.cat(found), *layer.out)
+        h = F.rms_norm(x, width, layer.between, eps)
+        gated = F.silu(F.linear(h, *layer.gate)).mul_(F.linear(h, *layer.up))
+        return x + F.linear(gated, *layer.down)
+
+    def _attend(
+        self,
+        number: int,
+        group: _Group,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        slots: Tensor,
+        positions: Tensor,
+    ) -> Tensor:
+        """Write keys and values, then attend: [tokens, heads * width] of the group."""
+        keys, values, mine = group.shelf.keys[number], group.shelf.values[number], group.tokens
+        keys[slots[mine], positions[mine]] = key[mine]
+        values[slots[mine], positions[mine]] = value[mine]
+        rows = group.slots.stop - group.slots.start
+        asked = query[mine].view(
+            rows, -1, keys.shape[2], query.shape[1] // keys.shape[2], self._width
+        )
+        new, each = asked.shape[1], asked.shape[3]
+        found = F.scaled_dot_product_attention(
+            asked.permute(0, 2, 3, 1, 4).reshape(rows, -1, each * new, self._width),
+            keys[group.slots, : group.end].transpose(1, 2),
+            values[group.slots, : group.end].transpose(1, 2),
+            attn_mask=group.mask,
+            scale=self._scale,
+        )
+        found = found.view(rows, -1, each, new, self._width).permute(0, 3, 1, 2, 4)
+        return found.reshape(rows * new, -1)
+
+    def _groups(self, parts: Sequence[Part], positions: Tensor) -> Iterator[_Group]:
+        """Runs of parts in neighbouring slots with as many tokens each."""
+        first = start = 0
+        for last, (row, new) in enumerate(parts):
+            follower = parts[last + 1] if last + 1 < len(parts) else None
+            if follower and _follows(row, new, follower):
+                continue
+            run = parts[first : last + 1]
+            stop = start + len(new) * len(run)
+            ends = [len(one.tokens) + len(new) for one, _ in run]
+            yield _Group(
+                row.shelf,
+                slice(run[0][0].slot, row.slot + 1),
+                slice(start, stop),
+                max(ends),
+                self._mask(positions[start:stop].view(len(run), -1), ends),
+            )
+            first, start = last + 1, stop
+
+    def _mask(self, positions: Tensor, ends: Sequence[int]) -> Tensor | None:
+        """Positions [rows, new] -> what each query must not see; None if it may see all."""
+        if positions.shape[1] == 1 and min(ends) == max(ends):
+            return None
+        hidden = torch.arange(max(ends), device=positions.device) > positions[:, None, :, None]
+        mask = torch.zeros(hidden.shape, dtype=self._head.dtype, device=positions.device)
+        each = int(self._config.num_attention_heads) // int(self._config.num_key_value_heads)
+        return mask.masked_fill_(hidden, float("-inf")).repeat(1, 1, each, 1)
+
+
+def _place(part: Part) -> tuple[int, int]:
+    row = part[0]
+    return row.shelf.capacity, row.slot
+
+
+def _follows(row: Row, new: Sequence[int], follower: Part) -> bool:
+    other, tokens = follower
+    beside = other.shelf is row.shelf and other.slot == row.slot + 1
+    return beside and len(tokens) == len(new)
+
+
+def _signed(sin: Tensor) -> Tensor:
+    """The sine with the sign that its half of a head takes."""
+    half = sin.shape[-1] // 2
+    return torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
+
+
+def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions (Su et al. 2021) on [tokens, heads, width]."""
+    cos, sin = turn
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+def _layer(layer: Any) -> _Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    linear = (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
+    query, key, value, out = ((one.weight, one.bias) for one in linear)
+    gate, up, down = ((one.weight, one.bias) for one in (mlp.gate_proj, mlp.up_proj, mlp.down_proj))
+    norms = (layer.input_layernorm, layer.post_attention_layernorm)
+    before, between = (one.weight for one in norms)
+    return _Layer(before, query, key, value, out, between, gate, up, down)

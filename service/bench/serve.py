@@ -1,0 +1,260 @@
+"""`learnd bench serve`: how fast are answers, and what do training and a swap cost?
+
+embedded  the engine of the daemon, asked by clients that come at random, and by one alone
+generate  model.generate, one request after the other; and, for information, batches of as many
+
+Everything goes through the engine's own protocol in this process; HTTP adds little. Swaps go to
+and fro between the model and one whose weights differ a little. An answer is `mixed` if it is not
+what its generation says alone: certain in float32, where batching changes no likeliest token.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from agent.executor import LocalExecutor
+from memory.errors import LearndError
+from memory.records import Progress, StudyItem
+from service.bench.absorb import Show
+from service.bench.outcome import Outcome, Row, machine
+from service.config import Config
+from service.engines.base import Engine, GenerateRequest, Message
+
+MOST: Final = 32  # tokens of an answer
+PAUSE: Final = 0.2  # seconds at most between an answer and a client's next question
+SWAPS: Final = 4
+REST: Final = 1.0  # seconds between two swaps: what is usual is seen, too
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is asked."""
+
+    clients: int = 8
+    requests: int = 24
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Answer:
+    """One request as its client saw it."""
+
+    generation: int
+    prompt: str
+    text: str = ""
+    tokens: int = 0
+    asked: float = 0.0
+    times: list[float] = field(default_factory=list)  # of its pieces
+
+    def gaps(self) -> list[tuple[float, float]]:
+        """(when it began, seconds) of each pause between two pieces."""
+        return [(one, other - one) for one, other in pairwise(self.times)]
+
+
+class _Enough(Exception):
+    """What was measured beside a training is over."""
+
+
+class Live:
+    """Which generation new requests go to."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.dropped = 0
+
+
+def open_engine(base: Path, clients: int) -> Engine:
+    """The engine that is measured, with the base as generation 0."""
+    from service.engines.embedded import EmbeddedEngine
+
+    engine = EmbeddedEngine(base, clients, clients)
+    engine.load(0, None)
+    return engine
+
+
+def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
+    """Measure; an outcome after each row."""
+    from agent import catalog, general, yardstick
+
+    base = catalog.resolve(config.model, config.cache)
+    chance = random.Random(options.seed)
+    prompts = chance.sample(general.everything(), options.requests)
+    settings = {**asdict(options), "model": config.model, "max_tokens": MOST}
+    show(Progress("bench", 0, 3, "embedded"))
+    with TemporaryDirectory(prefix="learnd-") as scratch:
+        yardstick.disturb(base, Path(scratch), options.seed)
+        engine = open_engine(base, options.clients)
+        try:
+            row = _measured(engine, Path(scratch), base, prompts, options)
+        finally:
+            engine.close()
+    rows: list[Row] = [{"method": "embedded", **row}]
+    yield Outcome("serve", settings, machine(), tuple(rows), {})
+    for number, together in enumerate((1, options.clients), start=1):
+        name = "generate" if together == 1 else f"generate x{together}"
+        show(Progress("bench", number, 3, name))
+        few = prompts[: max(options.clients, options.requests // 3)]
+        tokens, seconds = yardstick.generate(base, few, MOST, together)
+        speed = {"tokens_per_s": tokens / seconds}
+        rows.append({"method": name, **dict.fromkeys(row), **speed})
+        yield Outcome("serve", settings, machine(), tuple(rows), _ratios(rows))
+
+
+def _measured(
+    engine: Engine, other: Path, base: Path, prompts: Sequence[str], options: Options
+) -> dict[str, Any]:
+    live = Live()
+    alone = asyncio.run(_crowd(engine, live, prompts[: max(4, len(prompts) // 4)], 1, 0))
+    idle = asyncio.run(_crowd(engine, live, prompts, options.clients, options.seed))
+    with _training(base):
+        busy = asyncio.run(_crowd(engine, live, prompts, options.clients, options.seed))
+    swapped, swaps = asyncio.run(_swapping(engine, live, other, prompts, options))
+    pure = {
+        (number, prompt): asyncio.run(_ask(engine, number, prompt)).text
+        for number, prompt in {(one.generation, one.prompt) for one in swapped}
+    }
+    usual = [gap for one in swapped for at, gap in one.gaps() if not _within(at, swaps)]
+    during = [gap for one in swapped for at, gap in one.gaps() if _within(at, swaps)]
+    return {
+        "tokens_per_s": _speed(idle),
+        "tokens_per_s_alone": _speed(alone),
+        "tokens_per_s_training": _speed(busy),
+        "ttft_p50": median(_first(idle)),
+        "ttft_p99": _ninetyninth(_first(idle)),
+        "ttft_p99_training": _ninetyninth(_first(busy)),
+        "dropped": live.dropped,
+        "mixed": sum(one.text != pure[one.generation, one.prompt] for one in swapped),
+        "swap_gap_ms": 1000 * (max(during, default=0.0) - max(usual, default=0.0)),
+        "swap_s": median(end - start for start, end in swaps),
+    }
+
+
+async def _ask(engine: Engine, generation: int, prompt: str) -> Answer:
+    answer = Answer(generation, prompt, asked=time.monotonic())
+    request = GenerateRequest((Message("user", prompt),), MOST)
+    async with aclosing(engine.stream(generation, request)) as pieces:
+        async for piece in pieces:
+            answer.text += piece.text
+            answer.tokens += piece.tokens
+            answer.times.append(time.monotonic())
+    return answer
+
+
+async def _crowd(
+    engine: Engine, live: Live, prompts: Sequence[str], clients: int, seed: int
+) -> list[Answer]:
+    """Clients that take the next prompt as soon as they are done, after a pause by chance."""
+    left, answers = list(prompts), list[Answer]()
+    chance = random.Random(seed)
+
+    async def client() -> None:
+        while left:
+            prompt = left.pop()
+            if clients > 1:
+                await asyncio.sleep(chance.uniform(0, PAUSE))
+            try:
+                answers.append(await _ask(engine, live.generation, prompt))
+            except LearndError:
+                live.dropped += 1
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return answers
+
+
+async def _swapping(
+    engine: Engine, live: Live, other: Path, prompts: Sequence[str], options: Options
+) -> tuple[list[Answer], list[tuple[float, float]]]:
+    """Answers while new generations come, and when each was loaded. The last two stay."""
+    swaps: list[tuple[float, float]] = []
+    crowd = asyncio.ensure_future(
+        _crowd(engine, live, [*prompts, *prompts], options.clients, options.seed)
+    )
+    for number in range(1, SWAPS + 1):
+        if crowd.done():
+            break
+        start = time.monotonic()
+        await asyncio.to_thread(engine.load, number, other if number % 2 else None)
+        swaps.append((start, time.monotonic()))
+        live.generation = number
+        await asyncio.sleep(REST)
+    return await crowd, swaps
+
+
+@contextmanager
+def _training(base: Path) -> Iterator[None]:
+    """Inside, a child trains as the daemon's does."""
+    from agent import general
+    from agent.settings import TrainSettings
+    from agent.train import TrainRequest, train
+
+    items = (
+        tuple(
+            StudyItem(None, "qa", text, f"{text} Nobody knows.", "bench")
+            for text in general.everything()
+        )
+        * 20
+    )
+    begun, enough = threading.Event(), threading.Event()
+
+    def report(progress: Progress) -> None:
+        if enough.is_set():
+            raise _Enough
+        if progress.done > 0:
+            begun.set()
+
+    with TemporaryDirectory(prefix="learnd-") as output, LocalExecutor() as executor:
+        request = TrainRequest(base, None, Path(output), items, (), TrainSettings(), 0)
+
+        def work() -> None:
+            try:
+                with suppress(_Enough):
+                    executor.run(train, request, report)
+            finally:
+                begun.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        begun.wait()
+        try:
+            yield
+        finally:
+            enough.set()
+            thread.join()
+
+
+def _within(moment: float, spans: Sequence[tuple[float, float]]) -> bool:
+    return any(start <= moment <= end for start, end in spans)
+
+
+def _speed(answers: Sequence[Answer]) -> float:
+    """Tokens a second, from the first question to the last piece."""
+    seconds = max(one.times[-1] for one in answers) - min(one.asked for one in answers)
+    return sum(one.tokens for one in answers) / seconds
+
+
+def _first(answers: Sequence[Answer]) -> list[float]:
+    return [one.times[0] - one.asked for one in answers]
+
+
+def _ninetyninth(seconds: Sequence[float]) -> float:
+    return quantiles(seconds, n=100, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
+
+
+def _ratios(rows: Sequence[Row]) -> dict[str, float | None]:
+    """How the engine stands to model.generate, and what training costs it."""
+    engine, generate = rows[0], rows[1]["tokens_per_s"]
+    return {
+        "clients_over_generate": engine["tokens_per_s"] / generate,
+        "alone_over_generate": engine["tokens_per_s_alone"] / generate,
+        "speed_training_over_idle": engine["tokens_per_s_training"] / engine["tokens_per_s"],
+        "ttft_p99_training_over_idle": engine["ttft_p99_training"] / engine["ttft_p99"],
+    }

@@ -1,0 +1,79 @@
+"""The decoder that is written out says what the network says, whoever comes and goes beside it."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from agent import models
+from agent.decoding import NetworkDecoder
+from agent.plain import PlainDecoder, is_plain
+from tests.helpers.tiny_model import save_tiny_model
+
+EXACT = 1e-4  # of logits about 3 apart, in float32
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> models.LanguageModel:
+    return models.load(save_tiny_model(tmp_path_factory.mktemp("tiny"), 1))
+
+
+class Pair:
+    """The same sequence with both decoders."""
+
+    def __init__(self, plain: PlainDecoder, network: NetworkDecoder, prompt: Sequence[int]) -> None:
+        self.row, self.line = plain.open(prompt), network.open(prompt)
+        self.left = list(prompt)
+        if self.row.seen:
+            network.read([(self.line, self.left[: self.row.seen])])
+            self.left = self.left[self.row.seen :]
+
+    def next(self, chance: random.Random) -> list[int]:
+        part, self.left = self.left[:50], self.left[50:]
+        return part or [chance.randrange(3, 300)]
+
+
+def test_ragged_rows_come_and_go(model: models.LanguageModel) -> None:
+    plain, network, chance = PlainDecoder(model), NetworkDecoder(model), random.Random(0)
+    pairs, recalled = list[Pair](), 0
+    for _ in range(120):
+        if len(pairs) < 6 and chance.random() < 0.3:
+            prompt = [chance.randrange(3, 300) for _ in range(chance.randrange(1, 300))]
+            if pairs and chance.random() < 0.5:
+                prompt = [*pairs[0].row.tokens[:20], 5, 6]
+            pairs.append(Pair(plain, network, prompt))
+            recalled += pairs[-1].row.seen > 0
+        parts = [(pair, pair.next(chance)) for pair in pairs if chance.random() < 0.9]
+        if parts:
+            found = plain.read([(pair.row, tokens) for pair, tokens in parts])
+            expected = network.read([(pair.line, tokens) for pair, tokens in parts])
+            assert torch.allclose(found, expected, atol=EXACT)
+        for pair in [one for one in pairs if one.row.seen > 400 or chance.random() < 0.04]:
+            plain.close(pair.row)
+            pairs.remove(pair)
+    assert recalled > 0
+
+
+def test_other_architectures_are_left_to_the_network(model: models.LanguageModel) -> None:
+    assert is_plain(model)
+    config = model.network.config
+    kept, config.model_type = config.model_type, "gpt_neox"
+    try:
+        assert not is_plain(model)
+    finally:
+        config.model_type = kept
+
+
+def test_a_row_that_is_dropped_is_not_remembered(model: models.LanguageModel) -> None:
+    plain, prompt = PlainDecoder(model), list(range(3, 40))
+    row = plain.open(prompt)
+    plain.read([(row, prompt)])
+    plain.drop(row)
+    assert plain.open(prompt).seen == 0
+
+
+def test_weights_are_those_of_the_network(model: models.LanguageModel) -> None:
+    held = {weight.data_ptr() for weight in model.network.parameters()}
+    for layer in PlainDecoder(model)._layers:
+        assert {layer.query[0].data_ptr(), layer.down[0].data_ptr()} <= held

@@ -1,0 +1,41 @@
+"""How fast are answers: the whole measurement with the tiny model, and what counts as mixed."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from memory.errors import Busy
+from service import main
+from service.bench import serve
+from tests.helpers.serving import FakeEngine
+from tests.helpers.tiny_model import save_tiny_model
+
+
+def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "REST", 0.0)
+    file, model = tmp_path / "found.json", save_tiny_model(tmp_path / "model")
+    arguments = ["bench", "serve", "--clients", "3", "--requests", "6"]
+    result = CliRunner().invoke(main.app, [*arguments, "--model", str(model), "--json", str(file)])
+    assert result.exception is None, result.exception
+    found = json.loads(file.read_text())
+    assert [row["method"] for row in found["rows"]] == ["embedded", "generate", "generate x3"]
+    row = found["rows"][0]
+    assert row["dropped"] == row["mixed"] == 0
+    assert row["tokens_per_s"] > 0 and row["ttft_p99"] >= row["ttft_p50"] > 0
+    assert found["ratios"]["clients_over_generate"] > 0
+
+
+def test_a_refused_request_counts_as_dropped() -> None:
+    engine, live = FakeEngine(), serve.Live()
+    engine.refuse = Busy()
+    assert asyncio.run(serve._crowd(engine, live, ["a", "b"], 1, 0)) == []
+    assert live.dropped == 2
+
+
+def test_pauses_between_pieces() -> None:
+    answer = serve.Answer(0, "", times=[1.0, 1.5, 3.0])
+    assert answer.gaps() == [(1.0, 0.5), (1.5, 1.5)]
+    assert serve._within(1.5, [(1.4, 1.6)]) and not serve._within(1.0, [(1.4, 1.6)])
