@@ -8,6 +8,7 @@ from typing import Protocol
 
 from memory.errors import DiskFull, GaveWay
 from memory.records import Batch, Generation, Progress
+from service.engines.base import Unavailable
 from service.logs import logger
 from service.metrics import Metrics, StageClock
 from service.slot import Slot
@@ -115,13 +116,14 @@ class Learner:
             self.failure = error  # the daemon sees that this thread is dead, and why
 
     def _round(self, work: Work) -> None:
-        """DiskFull pauses learning, not answering; the next round tries again."""
+        """A full disk, or a model server that is away or refuses the new generation, pauses
+        learning, not answering; the next round tries again."""
         try:
             self._scan(work)
             self._learn(work)
             self._rest(work)
             self.activity = Activity("idle")
-        except DiskFull as error:
+        except (DiskFull, Unavailable) as error:
             self.activity = Activity("paused", str(error))
             logger().warning("learning paused", reason=str(error))
         finally:
