@@ -55,7 +55,9 @@ class Roster:
                 member.refused.pop(generation, None)
 
     def is_held(self, generation: int) -> bool:
-        """By every server that is ready, and by a quorum."""
+        """By every server that is ready, and by a quorum, once all have been looked at."""
+        if not all(member.ready or member.fault for member in self.members):
+            return False
         ready = [member for member in self.members if member.ready]
         return len(ready) >= self.quorum and all(generation in each.holds for each in ready)
 

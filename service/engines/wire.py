@@ -96,7 +96,7 @@ def refusal(server: str, status: int, content: bytes) -> LearndError:
         return Gone(key_refused(server))
     if any(words in message for words in _TOO_LONG):
         return TooLong(message)
-    if status in (httpx2.codes.BAD_REQUEST, httpx2.codes.UNPROCESSABLE_ENTITY):
+    if status in (httpx2.codes.BAD_REQUEST, httpx2.codes.UNPROCESSABLE_CONTENT):
         return BadInput(message)
     return Gone(f"{server} answered with status {status}: {message}")
 
