@@ -77,7 +77,9 @@ def test_lists_in_the_environment(monkeypatch: pytest.MonkeyPatch, value: str) -
         ("[train]\nlearning_rate = nan", "train.learning_rate must be 0 or more"),
         ("[train]\nrank = -1", "train.rank must be 0 or more"),
         ("server = 3", "server: input should be a dictionary"),
-        ("[engine]\nkind = 'vllm'", "engine.kind: input should be 'embedded'"),
+        ("[engine]\nkind = 'llama'", "engine.kind: input should be 'embedded' or 'vllm'"),
+        ("[engine]\nurls = ['here:8000']", "engine.urls: 'here:8000' is no http:// address"),
+        ("[engine]\nurls = ['http://a', 'http://a']", "engine.urls names a server twice"),
         ("[server", "config.toml: "),
     ],
 )

@@ -41,12 +41,10 @@ def wait(child: Managed) -> None:
 
 def test_it_runs_until_it_is_stopped(start: Start) -> None:
     child = start(LIVES)
-    first = child.process_id
-    assert first is not None
+    first = child.process_id or 0
     child.ensure()
-    assert child.process_id == first
+    assert child.process_id == first > 0
     child.stop()
-    assert child.process_id is None
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
     with pytest.raises(Gone):
