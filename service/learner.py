@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol
@@ -173,7 +174,8 @@ class Learner:
             raise Stopping
         before = self.activity.progress
         if before is None or before.stage != progress.stage:
-            self._slot.follow(self._store.head())
+            with suppress(Unavailable):  # no fault of the batch; tried again, and told, at its end
+                self._slot.follow(self._store.head())
         self._clock(progress)
         self.activity = Activity("learning", progress=progress)
 
