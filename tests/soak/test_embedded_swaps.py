@@ -43,9 +43,8 @@ def test_nobody_notices(tmp_path: Path, state: Path, swaps: int, clients: int) -
     found = check(seen, pure, PROMPTS)
     usual, ratio = gap_ratio(seen, times)
     swap_seconds = sorted(end - began for began, end in times)
-    print(
-        f"\n{found}, swap median {swap_seconds[swaps // 2]:.3f} s, worst {swap_seconds[-1]:.3f} s"
-    )
+    print(f"\n{clients} clients, {swaps} swaps: {found}")
+    print(f"swap median {swap_seconds[swaps // 2]:.3f} s, worst {swap_seconds[-1]:.3f} s")
     print(f"gap {usual * 1e3:.1f} ms, during swaps x{ratio:.2f}")
     print(f"memory {memory[0]:.0f} MB, then {slope(memory[swaps // 4 :]):+.3f} MB a swap")
     assert len({said for texts in pure for said in texts}) > len(PROMPTS)  # else nothing could show
