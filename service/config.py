@@ -43,6 +43,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _PIPELINE = PipelineSettings()
 _NO_TOKEN = SecretStr("")
+_SECRETS = {"token": "server", "api_key": "engine"}  # key -> section
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,14 @@ class ServerSettings:
 class EngineSettings:
     """What runs the model that answers."""
 
-    kind: Literal["embedded"] = "embedded"
+    kind: Literal["embedded", "vllm"] = "embedded"
     route: bool = True  # what lies far from all documents is answered by the untouched model
+    urls: tuple[str, ...] = ()  # of vLLM servers that run already; none: learnd starts its own
+    api_key: SecretStr = _NO_TOKEN  # of those servers
+    servers: Positive = 1  # vLLM servers that learnd starts
+    python: AnyPath = Path(".venv-vllm/bin/python")  # that has vLLM
+    arguments: tuple[str, ...] = ()  # more options for the vLLM that learnd starts
+    start_seconds: Seconds = 600.0  # until vLLM must hold a generation
 
 
 class Config(BaseSettings):
@@ -132,6 +139,15 @@ class Config(BaseSettings):
                     raise BadConfig(f"configuration: {section}.{name} must be 0 or more")
         return self
 
+    @model_validator(mode="after")
+    def _addresses(self) -> Self:
+        for url in self.engine.urls:
+            if not url.startswith(("http://", "https://")):
+                raise BadConfig(f"configuration: engine.urls: {url!r} is no http:// address")
+        if len(set(self.engine.urls)) < len(self.engine.urls):
+            raise BadConfig("configuration: engine.urls names a server twice")
+        return self
+
     @property
     def pipeline(self) -> PipelineSettings:
         """The part that the agent takes."""
@@ -177,10 +193,14 @@ def _directory(kind: str, otherwise: Callable[[str], Path]) -> Path:
 
 
 def _credentials() -> dict[str, Any]:
-    """The admin token from systemd's LoadCredential=token:FILE."""
+    """Secrets from systemd's LoadCredential=token:FILE and LoadCredential=api_key:FILE."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    file = Path(directory) / "token" if directory else None
-    return {"server": {"token": file.read_text().strip()}} if file and file.is_file() else {}
+    files = {key: Path(directory, key) for key in _SECRETS} if directory else {}
+    return {
+        _SECRETS[key]: {key: file.read_text().strip()}
+        for key, file in files.items()
+        if file.is_file()
+    }
 
 
 def _section(name: str, section: Any, given: dict[str, Any]) -> dict[str, Any]:

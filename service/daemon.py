@@ -6,7 +6,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Protocol
@@ -47,7 +46,7 @@ def run(config: Config, docs: Path, announce: Callable[[str], None]) -> None:
             base = wiring.base_model(config, keep=True)
             with _engine(config, base, state) as engine:
                 metrics = Metrics(version("learnd"))
-                locate = partial(state.restore, base)
+                locate = wiring.locator(config, base, state)
                 slot = Slot(engine, state.store, locate, metrics.swapped)
 
                 def open_work() -> wiring.Work:

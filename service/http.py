@@ -21,7 +21,7 @@ from memory.store import Store
 from service import documents, history
 from service.answers import Json, error_body, failure
 from service.config import Config
-from service.engines.base import Engine
+from service.engines.base import Engine, Remote
 from service.guard import Guard
 from service.learner import Activity
 from service.metrics import Metrics
@@ -126,6 +126,9 @@ class _Routes:
         faults = self._service.faults()
         if self._service.slot.head is None:
             faults.append("the model is being loaded")
+        engine = self._service.engine
+        if isinstance(engine, Remote) and engine.fault:
+            faults.append(engine.fault)
         self._service.store.head()  # raises if the store is closed or damaged
         if shutil.disk_usage(self._service.config.state).free < LEAST_FREE_BYTES:
             faults.append("the disk is full")

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol
 
 from memory.errors import DiskFull, GaveWay
 from memory.records import Batch, Generation, Progress
+from service.engines.base import Unavailable
 from service.logs import logger
 from service.metrics import Metrics, StageClock
 from service.slot import Slot
@@ -119,14 +121,15 @@ class Learner:
             self.failure = error  # the daemon sees that this thread is dead, and why
 
     def _round(self, work: Work) -> None:
-        """DiskFull pauses learning, not answering; the next round tries again."""
+        """A full disk, or a model server that is away or refuses the new generation, pauses
+        learning, not answering; the next round tries again."""
         try:
             self._scan(work)
             self._learn(work)
             self._rest(work)
             work.get_ready()
             self.activity = Activity("idle")
-        except DiskFull as error:
+        except (DiskFull, Unavailable) as error:
             self.activity = Activity("paused", str(error))
             logger().warning("learning paused", reason=str(error))
         finally:
@@ -177,7 +180,8 @@ class Learner:
             raise Stopping
         before = self.activity.progress
         if before is None or before.stage != progress.stage:
-            self._slot.follow(self._store.head())
+            with suppress(Unavailable):  # no fault of the batch; tried again, and told, at its end
+                self._slot.follow(self._store.head())
         self._clock(progress)
         self.activity = Activity("learning", progress=progress)
 

@@ -63,7 +63,7 @@ def run(
     state: StateOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0: any free one.")] = None,
-    engine: Annotated[str | None, typer.Option(help="What answers: embedded.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What answers: embedded or vllm.")] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -5,6 +5,7 @@ import platform
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from memory.errors import LearndError, StateError
 from service import client, wiring
 from service.config import Config, default_file
+from service.engines.vllm import Server
 
 FREE_BYTES = 2_000_000_000  # a few generations of a small model
 MEMORY_BYTES = 3_500_000_000
@@ -63,6 +65,7 @@ def doctor(config: Config) -> list[Finding]:
         "state directory": _state,
         "documents": _documents,
         "model": _model,
+        "engine": _engine,
         "address": _address,
     }
     return [_finding(subject, look, config) for subject, look in looks.items()]
@@ -130,6 +133,18 @@ def _model(config: Config) -> Iterator[str]:
     path = wiring.base_model(config)
     size = sum(file.stat().st_size for file in Path(path).glob("*.safetensors"))
     yield f"{config.model} ({size / 1e6:.0f} MB)"
+
+
+def _engine(config: Config) -> Iterator[str]:
+    yield config.engine.kind
+    if config.engine.kind == "embedded":
+        return
+    if not config.engine.urls and not os.access(config.engine.python, os.X_OK):
+        raise Ailing(f"engine.python {config.engine.python} is not there: `make vllm` sets it up")
+    for url in config.engine.urls:
+        with closing(Server(url, config.engine.api_key.get_secret_value())) as server:
+            server.require(server.look(), wiring.base_model(config), config.model)
+            yield url
 
 
 def _address(config: Config) -> Iterator[str]:

@@ -46,7 +46,7 @@ class Slot:
     ) -> None:
         self._engine = engine
         self._lineage = lineage
-        self._locate = locate  # the verified directory of a generation's weights; None: the base
+        self._locate = locate  # what the engine loads of a generation, verified; None: the base
         self._on_swap = on_swap
         self._loading = threading.Lock()  # one load at a time
         self._lock = threading.Lock()  # guards what follows; never held while loading

@@ -5,8 +5,11 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
+from socket import gethostname
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:  # these load torch, or much else
     from agent.intake import Intake, ScanReport
     from agent.models import Embedder
     from agent.routing import Router
+    from service.engines.roster import Member
     from service.engines.routed import Routes
 
 
@@ -91,6 +95,12 @@ class State:
                 raise
         self._merge(base, generation.adapter, generation.model)
         return self.locate(generation)
+
+    def adapter(self, generation: Generation) -> Path | None:
+        """The verified adapter of a generation; None: the base has none. Raises StateCorrupt."""
+        if generation.adapter is None:
+            return None
+        return self.artifacts.verify("adapters", generation.adapter).resolve()
 
     def _merge(self, base: Path, adapter: str, expected: str) -> None:
         from agent.executor import LocalExecutor
@@ -217,12 +227,65 @@ def _model_name(config: Config) -> str:
 
 
 def open_engine(config: Config, base: Path, state: State) -> Engine:
-    """The engine that answers."""
-    from service.engines.embedded import EmbeddedEngine
+    """The engine that answers; what it loads is found by locator()."""
     from service.engines.routed import RoutedEngine
 
-    engine = EmbeddedEngine(base, config.server.parallel, config.server.queue)
+    open_kind = _open_fleet if config.engine.kind == "vllm" else _open_embedded
+    engine = open_kind(config, base, state)
     return RoutedEngine(engine, open_routes(config, state)) if config.engine.route else engine
+
+
+def locator(config: Config, base: Path, state: State) -> Callable[[Generation], Path | None]:
+    """Finds what the engine loads, verified: an adapter for vLLM, else merged weights."""
+    if config.engine.kind == "vllm":
+        return state.adapter
+    return partial(state.restore, base) if state.writable else state.locate
+
+
+def _open_embedded(config: Config, base: Path, state: State) -> Engine:
+    from service.engines.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(base, config.server.parallel, config.server.queue)
+
+
+def _open_fleet(config: Config, base: Path, state: State) -> Engine:
+    """vLLM servers that run already, or our own."""
+    from service.engines.fleet import Fleet, Model
+
+    here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
+    owner = sha256(here.encode()).hexdigest()[:8]  # who only reads shares no names with the daemon
+    members = _attached(config) if config.engine.urls else _managed(config, base, state)
+    limit = config.server.parallel + config.server.queue
+    model = Model(base, _model_name(config), owner)
+    return Fleet(members, model, limit, config.engine.start_seconds)
+
+
+def _attached(config: Config) -> "list[Member]":
+    from service.engines.roster import Member
+    from service.engines.vllm import Server
+
+    key = config.engine.api_key.get_secret_value()
+    return [Member(Server(url, key)) for url in config.engine.urls]
+
+
+def _managed(config: Config, base: Path, state: State) -> "list[Member]":
+    from agent.models import preferred_dtype
+    from service.engines.managed import Managed, arguments
+    from service.engines.roster import Member
+    from service.engines.vllm import Server
+    from service.slot import EXTRA
+
+    rank = max([config.train.rank, *state.artifacts.ranks()])
+    places = EXTRA + 2  # the head, and one that is draining
+    dtype = str(preferred_dtype()).removeprefix("torch.")  # as in examinations
+    engine = config.engine
+    options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
+    python = engine.python.absolute()
+    children = [
+        Managed(python, options, config.state / f"vllm-{number}.log")
+        for number in range(engine.servers)
+    ]
+    return [Member(Server("http://vllm", socket=child.socket), child) for child in children]
 
 
 def open_routes(config: Config, state: State) -> "Callable[[], Routes]":
@@ -249,5 +312,5 @@ def activate(config: Config, state: State, number: int, note: str) -> Generation
     """Make an earlier generation the head. Its weights are checked before anything changes."""
     generation = state.store.generation(number)
     if generation.model:
-        state.restore(base_model(config), generation)
+        locator(config, base_model(config), state)(generation)
     return state.store.activate(number, note)

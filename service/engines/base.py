@@ -3,7 +3,9 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
+
+from memory.errors import LearndError
 
 FinishReason = Literal["stop", "length"]
 
@@ -38,11 +40,16 @@ class Piece:
     finish_reason: FinishReason | None = None
 
 
+class Unavailable(LearndError):
+    """What answers is not there at the moment; try again shortly."""
+
+
 class Engine(Protocol):
     """All methods may be called from any thread; stream belongs to an event loop."""
 
     def load(self, generation: int, path: Path | None) -> None:
-        """Block until the generation can answer; None is the base. The caller has verified path."""
+        """Block until the generation can answer; None is the base. The caller has verified path:
+        merged weights for an engine in this process, an adapter for vLLM."""
 
     def unload(self, generation: int) -> None:
         """Take no more requests for it; its memory is freed when the last running one ends."""
@@ -50,7 +57,7 @@ class Engine(Protocol):
     def stream(self, generation: int, request: GenerateRequest) -> AsyncGenerator[Piece, None]:
         """Answer, from that generation alone. Closing the iterator cancels the request.
 
-        Raises, before the first piece, Busy or PromptTooLong.
+        Raises, before the first piece, Busy, PromptTooLong or Unavailable.
         """
 
     @property
@@ -63,3 +70,12 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop; running requests fail."""
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """An engine whose models live in other processes, which may be away for a while."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be answered at present; None: all is well."""

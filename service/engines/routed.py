@@ -10,7 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Final, Protocol
 
-from service.engines.base import Engine, GenerateRequest, Piece
+from service.engines.base import Engine, GenerateRequest, Piece, Remote
 
 _BASE: Final = -1  # the number of the base that is kept beside every generation
 _LAST_CHARACTERS: Final = 600  # of a raw prompt or a message: what it ends with is what it is about
@@ -66,6 +66,10 @@ class RoutedEngine:
     @property
     def waiting(self) -> int:
         return self._engine.waiting
+
+    @property
+    def fault(self) -> str | None:
+        return self._engine.fault if isinstance(self._engine, Remote) else None
 
     def close(self) -> None:
         self._engine.close()

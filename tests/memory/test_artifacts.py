@@ -36,6 +36,15 @@ def test_publish_verify_and_manifest(artifacts: Artifacts) -> None:
     assert list((artifacts.root / "staging").iterdir()) == []
 
 
+def test_ranks_are_those_of_the_widest_module(artifacts: Artifacts) -> None:
+    assert artifacts.ranks() == []
+    for config in ({"r": 8}, {"r": 8, "rank_pattern": {"q_proj": 32}}):
+        staged = artifacts.stage()
+        (staged / "adapter_config.json").write_text(json.dumps(config))
+        artifacts.publish("adapters", staged, ABOUT)
+    assert sorted(artifacts.ranks()) == [8, 32]
+
+
 def test_equal_content_has_one_digest(artifacts: Artifacts) -> None:
     assert publish(artifacts) == publish(artifacts)
     assert publish(artifacts, "other") != publish(artifacts)

@@ -77,7 +77,9 @@ def test_lists_in_the_environment(monkeypatch: pytest.MonkeyPatch, value: str) -
         ("[train]\nlearning_rate = nan", "train.learning_rate must be 0 or more"),
         ("[train]\nrank = -1", "train.rank must be 0 or more"),
         ("server = 3", "server: input should be a dictionary"),
-        ("[engine]\nkind = 'vllm'", "engine.kind: input should be 'embedded'"),
+        ("[engine]\nkind = 'llama'", "engine.kind: input should be 'embedded' or 'vllm'"),
+        ("[engine]\nurls = ['here:8000']", "engine.urls: 'here:8000' is no http:// address"),
+        ("[engine]\nurls = ['http://a', 'http://a']", "engine.urls names a server twice"),
         ("[server", "config.toml: "),
     ],
 )
@@ -104,13 +106,13 @@ def test_directories_of_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
 
 
-def test_token_from_credentials_is_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_credentials_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_text("secret-token\n")
+    (tmp_path / "api_key").write_text("secret-key\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     config = load()
     assert config.server.token.get_secret_value() == "secret-token"
+    assert config.engine.api_key.get_secret_value() == "secret-key"
     assert "secret" not in f"{config!r} {config.model_dump_json()}".replace("SecretStr", "")
 
 

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from memory.errors import StateCorrupt
 from memory.records import Generation
+from service.engines.base import Unavailable
 from service.http import Service, create_app
 from tests.helpers.serving import FakeEngine, FakeLearning, make_service
 
@@ -44,6 +45,17 @@ def test_not_ready_while_loading(state: Path) -> None:
     assert ask.json()["error"]["code"] == "loading"
     service.slot.follow(service.store.head())
     assert client(service).get("/readyz").status_code == 200
+
+
+def test_not_ready_while_no_model_server_answers(service: Service) -> None:
+    service.engine.fault = "0 of 2 vLLM servers are ready"  # type: ignore[attr-defined]
+    answer = client(service).get("/readyz")
+    assert (answer.status_code, answer.json()["faults"]) == (503, [service.engine.fault])  # type: ignore[attr-defined]
+    assert client(service).get("/healthz").status_code == 200
+    assert isinstance(service.engine, FakeEngine)
+    service.engine.refuse = Unavailable(service.engine.fault)  # type: ignore[attr-defined]
+    ask = client(service).post("/v1/completions", json={"model": "learnd", "prompt": "x"})
+    assert (ask.status_code, ask.json()["error"]["code"]) == (503, "unavailable")
 
 
 def test_not_ready_without_room_on_the_disk(

@@ -11,6 +11,7 @@ from memory.errors import DiskFull, GaveWay
 from memory.records import Batch, Progress, Stage, Verdict
 from memory.store import Store
 from memory.testing import memory_store
+from service.engines.base import Unavailable
 from service.learner import Learner, Stopping
 from service.metrics import Metrics
 from service.slot import Slot
@@ -124,6 +125,38 @@ def test_what_was_learned_is_served_at_once() -> None:
     assert 'learnd_cycles_total{outcome="serving"} 1.0' in page
     assert 'learnd_gate_decisions_total{decision="rejected"} 1.0' in page
     assert 'learnd_cycle_duration_seconds_count{stage="train"} 1.0' in page
+
+
+def test_a_model_server_that_is_away_pauses_learning_and_costs_the_batch_nothing() -> None:
+    scene = Scene()
+    load, away, tried = scene.engine.load, True, threading.Semaphore(0)
+
+    def fail(generation: int, path: Path | None) -> None:
+        if generation and away:
+            tried.release()
+            raise Unavailable("no server answers")
+        load(generation, path)
+
+    def learn(show: Callable[[Progress], None]) -> Sequence[Batch]:
+        if scene.store.head().number == 0:
+            scene.store.activate(0, "learned one")
+            show(Progress("study", 0, 1))  # the next batch begins, and goes on
+        return ()
+
+    scene.engine.load = fail  # type: ignore[method-assign]
+    scene.work.cycle = learn
+    scene.learner.start()
+    for _ in range(2):  # within the round, and at its end
+        assert tried.acquire(timeout=TIMEOUT)
+    scene.learner.wake()
+    assert tried.acquire(timeout=TIMEOUT)
+    assert scene.slot.head == scene.store.generation(0)
+    away = False
+    scene.learner.wake()
+    scene.round()
+    scene.stop()
+    assert scene.learner.failure is None
+    assert scene.slot.head == scene.store.generation(1)
 
 
 def test_a_full_disk_pauses_learning_and_not_serving() -> None:

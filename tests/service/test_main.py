@@ -17,6 +17,7 @@ from service import client, lesson, main, options, wiring
 from service.client import Reply
 from service.http import create_app
 from service.lesson import BatchReport, Lesson
+from tests.helpers.fake_vllm import fake_vllm
 from tests.helpers.serving import live, make_service
 
 COMMANDS = [
@@ -273,4 +274,20 @@ def test_doctor(state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
     assert not findings["documents"]["ok"]
     assert "set server.token" in findings["configuration"]["detail"]
+    assert findings["engine"]["detail"] == "embedded"
     assert invoke("doctor", "--state", state).exit_code == 1
+
+
+def test_doctor_looks_at_vllm(state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(wiring, "base_model", lambda config: tmp_path)
+    monkeypatch.setenv("LEARND_ENGINE__KIND", "vllm")
+    monkeypatch.setenv("LEARND_ENGINE__PYTHON", str(tmp_path / "python"))
+    findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
+    assert "`make vllm` sets it up" in findings["engine"]["detail"]
+    with fake_vllm(tmp_path) as (url, fake):
+        monkeypatch.setenv("LEARND_ENGINE__URLS", url)
+        findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
+        assert findings["engine"]["ok"]
+        fake.no_lora = True
+        findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
+    assert "has no /v1/load_lora_adapter" in findings["engine"]["detail"]

@@ -14,6 +14,7 @@ from memory.errors import BadConfig, StateCorrupt, StateError, StateLocked
 from memory.records import Generation
 from service import wiring
 from service.config import Config, load
+from service.engines.base import Remote
 from service.wiring import State
 from tests.helpers.embedding import DIMENSION, embed
 from tests.helpers.stores import add, learn
@@ -83,6 +84,47 @@ def test_weights_that_are_gone_are_merged_again(
     path = opened.restore(Path("base"), generation(digest))
     assert path is not None
     assert (path / "model.safetensors").read_text() == "weights"
+
+
+def test_vllm_gets_adapters_and_the_embedded_engine_merged_weights(
+    state: Path, opened: State
+) -> None:
+    staged = opened.artifacts.stage()
+    (staged / "adapter_config.json").write_text('{"r": 48}')
+    adapter = opened.artifacts.publish("adapters", staged, {})
+    model = publish(opened.artifacts, "weights")
+    learned = generation(model, adapter)
+    for kind, expected in (("vllm", f"adapters/{adapter}"), ("embedded", f"models/{model}")):
+        config = load(None, {"state": state, "engine": {"kind": kind}})
+        locate = wiring.locator(config, Path("base"), opened)
+        assert locate(learned) == state.resolve() / expected
+        assert locate(generation(None, None)) is None
+
+
+def test_servers_of_our_own_take_every_adapter_that_was_published(
+    state: Path, opened: State
+) -> None:
+    staged = opened.artifacts.stage()
+    (staged / "adapter_config.json").write_text('{"r": 96}')
+    opened.artifacts.publish("adapters", staged, {})
+    config = load(None, {"state": state, "engine": {"kind": "vllm", "servers": 2}})
+    members = wiring._managed(config, Path("/base"), opened)
+    children = [member.process for member in members if member.process]
+    assert len(children) == 2
+    for child in children:
+        assert child._arguments[child._arguments.index("--max-lora-rank") + 1] == "128"
+        child.stop()
+    for member in members:
+        member.server.close()
+
+
+def test_servers_that_run_already_are_attached_to(state: Path, opened: State) -> None:
+    engine = {"kind": "vllm", "urls": ["http://127.0.0.1:9"], "route": False}
+    config = load(None, {"state": state, "engine": engine})
+    fleet = wiring.open_engine(config, Path("base"), opened)
+    assert isinstance(fleet, Remote)
+    assert fleet.fault is not None
+    fleet.close()
 
 
 def test_without_an_adapter_nothing_can_be_merged(opened: State) -> None:

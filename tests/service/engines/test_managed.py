@@ -1,0 +1,151 @@
+"""Tests of service.engines.managed: children that are no vLLM, but end as one may."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from memory.errors import BadConfig
+from service.engines import managed
+from service.engines.managed import DoesNotStart, Managed, arguments, cause
+from service.engines.wire import Gone
+
+Start = Callable[[str], Managed]
+LIVES = "import os, sys; os.write(1, b'up'); sys.stdin.read()"
+DIES = "print('ValueError: no such model'); print('RuntimeError: so I end'); raise SystemExit(3)"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts a program in place of vLLM."""
+    with ExitStack() as stack:
+
+        def started(program: str) -> Managed:
+            monkeypatch.setattr(managed, "_PROGRAM", program)
+            child = Managed(Path(sys.executable), [], tmp_path / "vllm.log")
+            stack.callback(child.stop)
+            child.ensure()
+            return child
+
+        yield started
+
+
+def wait(child: Managed) -> None:
+    assert child._process is not None
+    child._process.wait(10)
+
+
+def test_it_runs_until_it_is_stopped(start: Start) -> None:
+    child = start(LIVES)
+    first = child.process_id or 0
+    child.ensure()
+    assert child.process_id == first > 0
+    child.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+    with pytest.raises(Gone):
+        child.ensure()
+
+
+def test_what_died_is_started_again_at_once_and_then_after_pauses(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("service.engines.managed.time.monotonic", lambda: now)
+    child = start(DIES)
+    wait(child)
+    child.ensure()
+    wait(child)
+    with pytest.raises(Gone, match=r"vLLM ended: ValueError: no such model; see .*vllm\.log"):
+        child.ensure()
+    now += 1.0
+    child.ensure()
+    wait(child)
+    with pytest.raises(DoesNotStart, match="no such model"):
+        child.ensure()
+    child.well()
+    now += 2.0
+    child.ensure()
+    wait(child)
+    child.ensure()  # it was well meanwhile: no pause
+
+
+def test_its_children_end_with_it(start: Start) -> None:
+    parent = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {!r}])\n"
+    grandchild = "import sys, time; print('up', flush=True); time.sleep(60)"
+    child = start(parent.format(grandchild) + "print(p.pid, flush=True); sys.exit(1)")
+    wait(child)
+    orphan = int(next(word for word in child._log.read_text().split() if word.isdigit()))
+    with pytest.raises(Gone):
+        child.stop()
+        child.ensure()
+    assert gone(orphan)
+
+
+def gone(process: int) -> bool:
+    """Whether it ended; a zombie that its new parent has not read has, too."""
+    try:
+        return " Z " in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def test_secrets_and_our_settings_are_not_handed_on(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEARND_SERVER__TOKEN", "secret")
+    child = start("import os; print(sorted(os.environ))")
+    wait(child)
+    said = child._log.read_text()
+    assert "LEARND" not in said
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" in said
+
+
+def test_a_python_that_is_not_there_is_named(tmp_path: Path) -> None:
+    child = Managed(tmp_path / "python", [], tmp_path / "log")
+    with pytest.raises(BadConfig, match=r"engine\.python .* `make vllm` sets up"):
+        child.ensure()
+    child.stop()
+
+
+def test_a_python_without_vllm_says_so(tmp_path: Path) -> None:
+    child = Managed(Path(sys.executable), [], tmp_path / "log")
+    child.ensure()
+    wait(child)
+    child.ensure()
+    wait(child)
+    with pytest.raises(Gone, match="No module named 'vllm'"):
+        child.ensure()
+    child.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "without a word"),
+        ("a\nb\n\n", "b"),
+        ("x (EngineCore) OSError: first\ny RuntimeError: second", "OSError: first"),
+        ("api_server.py: error: unrecognized arguments: --x", "error: unrecognized arguments: --x"),
+    ],
+)
+def test_the_cause_is_the_first_error(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "log").write_text(text)
+    assert cause(tmp_path / "log") == found
+    assert cause(tmp_path / "none") == "no log"
+
+
+@pytest.mark.parametrize(("rank", "allowed"), [(1, "1"), (2, "8"), (48, "64"), (512, "512")])
+def test_the_rank_is_one_that_vllm_takes(rank: int, allowed: str) -> None:
+    options = arguments(Path("/base"), rank, 4, 16, "float32", ["--more"])
+    assert options[options.index("--max-lora-rank") + 1] == allowed
+    assert options[options.index("--max-loras") + 1] == "4"
+    assert options[-1] == "--more"
+
+
+def test_a_rank_beyond_vllms_is_refused() -> None:
+    with pytest.raises(BadConfig, match=r"up to rank 512; train\.rank gives 600"):
+        arguments(Path("/base"), 600, 4, 16, "float32")

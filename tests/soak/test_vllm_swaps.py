@@ -1,0 +1,211 @@
+"""Swaps on real vLLM servers under clients that never rest: `make vllm` first; `-s` for figures."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import httpx2
+import pytest
+
+from memory.records import Generation
+from memory.testing import memory_store
+from service.engines.fleet import Fleet, Model
+from service.engines.managed import Managed, arguments
+from service.engines.roster import Member
+from service.engines.vllm import Server
+from service.engines.wire import Refused
+from service.http import Service, create_app
+from tests.helpers.crowd import Seen, ask, check, crowd, gap_ratio, memory_mb, slope
+from tests.helpers.serving import live, make_service
+
+PYTHON = Path(".venv-vllm/bin/python").absolute()
+PROMPTS = ("The port is", "The best way to learn a language is", "Once upon a time", "My name is")
+TOKENS = 8
+ADAPTERS = 3
+RANK = 48  # as our training makes them
+
+pytestmark = [pytest.mark.vllm, pytest.mark.model]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """learnd in front of servers that it started."""
+
+    url: str
+    service: Service
+    fleet: Fleet
+    children: list[Managed]
+    adapters: list[Path]
+
+    def swap(self) -> Generation:
+        generation = self.service.store.activate(0, "swap")
+        self.service.slot.follow(generation)
+        return generation
+
+    def pure(self) -> list[list[str]]:
+        """What the newest generation of each adapter says to each prompt, alone."""
+        newest = self.service.slot.head
+        assert newest is not None
+        said: dict[int, list[str]] = {}
+        with httpx2.Client(timeout=120) as http:
+            for number in range(newest.number - ADAPTERS + 1, newest.number + 1):
+                model = f"learnd@g{number}"
+                said[number % ADAPTERS] = [
+                    ask(http, self.url, model, prompt, TOKENS).text for prompt in PROMPTS
+                ]
+        return [said[number] for number in range(ADAPTERS)]
+
+
+@pytest.fixture(scope="session")
+def base() -> Path:
+    from agent import catalog
+
+    return catalog.resolve("smollm2-135m", Path.home() / ".cache" / "learnd")
+
+
+@pytest.fixture(scope="session")
+def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """As our training writes them, with random B: each says something else."""
+    root = tmp_path_factory.mktemp("adapters")
+    return [write_adapter(base, root / str(seed), seed, RANK) for seed in range(ADAPTERS)]
+
+
+def write_adapter(base: Path, directory: Path, seed: int, rank: int) -> Path:
+    import torch
+
+    from agent import models, train
+    from agent.settings import TrainSettings
+
+    torch.manual_seed(seed)
+    network = train.adapted(models.load(base), None, TrainSettings(rank=rank))
+    for name, parameter in network.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    directory.mkdir()
+    models.save_adapter(network, base.name, directory, torch.float32)
+    return directory
+
+
+Open = Callable[[int], AbstractContextManager[Site]]
+
+
+@pytest.fixture
+def open_site(base: Path, adapters: list[Path], tmp_path: Path, state: Path) -> Open:
+    @contextmanager
+    def opened(servers: int) -> Iterator[Site]:
+        options = arguments(base, RANK, 4, 16, "float32")
+        children = [Managed(PYTHON, options, tmp_path / f"{n}.log") for n in range(servers)]
+        members = [Member(Server("http://vllm", socket=each.socket), each) for each in children]
+        fleet = Fleet(members, Model(base, "smollm2-135m", "soak"), 32, 600)
+
+        def locate(generation: Generation) -> Path:
+            return adapters[generation.number % ADAPTERS]
+
+        try:
+            began = time.monotonic()
+            service = make_service(state, fleet, memory_store(), locate)
+            roster = fleet._roster
+            with roster.change:
+                assert roster.change.wait_for(lambda: all(m.ready for m in members), 600)
+            print(f"\n{servers} ready after {time.monotonic() - began:.0f} s", flush=True)
+            with live(create_app(service)) as url:
+                yield Site(url, service, fleet, children, adapters)
+        finally:
+            fleet.close()
+
+    return opened
+
+
+def soak(site: Site, swaps: int, clients: int, meanwhile: Callable[[int], None]) -> None:
+    """Swap under load, and count what must not be."""
+    times: list[tuple[float, float]] = []
+    memory, vllm, served = list[float](), list[float](), list[float]()
+    for _ in range(ADAPTERS):  # so that each adapter has been compiled for
+        site.swap()
+    with crowd(site.url, clients, PROMPTS, TOKENS) as seen:
+        for number in range(swaps):
+            meanwhile(number)
+            began = time.monotonic()
+            new = site.swap().number
+            times.append((began, time.monotonic()))
+            served.append(seen.first_of(new) - began)
+            memory.append(memory_mb(os.getpid()))
+            vllm.append(sum(memory_mb(process) for process in family(site.children[-1])))
+    found = check(seen, site.pure(), PROMPTS)
+    usual, ratio = gap_ratio(seen, times)
+    loads = [end - began for began, end in times]
+    print(f"{clients} clients, {swaps} swaps: {found}")
+    print(f"swap median {median(loads):.2f} s, worst {max(loads):.2f} s")
+    print(f"first new answer after median {median(served):.2f} s, worst {max(served):.2f} s")
+    print(f"gap {usual * 1e3:.0f} ms, during swaps x{ratio:.2f}")
+    for name, values in {"learnd": memory, "vLLM": vllm}.items():
+        print(f"{name} {values[0]:.0f} MB, {slope(values):+.3f} MB a swap", flush=True)
+    for error in {answer.error for answer in seen.answers if answer.error}:
+        print("error:", error)
+    assert found == {"answers": found["answers"], "refused": 0, "broken": 0, "mixed": 0, "back": 0}
+
+
+def family(child: Managed) -> list[int]:
+    """The processes of a server: those of its session."""
+    numbers = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [number for number in numbers if session(number) == child.process_id]
+
+
+def session(process: int) -> int:
+    """Of a process; 0: it has ended."""
+    try:
+        return os.getsid(process)
+    except ProcessLookupError:
+        return 0
+
+
+def nothing(number: int) -> None:
+    """The swaps are all that happens."""
+
+
+@pytest.mark.parametrize(
+    ("swaps", "clients"), [(10, 4), pytest.param(200, 16, marks=pytest.mark.slow)]
+)
+def test_nobody_notices(
+    open_site: Open, base: Path, tmp_path: Path, swaps: int, clients: int
+) -> None:
+    with open_site(1) as site:
+        soak(site, swaps, clients, nothing)
+        with pytest.raises(Refused, match="greater than max_lora_rank"):
+            site.fleet.load(1000, write_adapter(base, tmp_path / "wide", 9, 96))
+        with pytest.raises(Refused, match="finds no adapter"):
+            site.fleet.load(1001, tmp_path / "nowhere")
+        before = heard(site)
+        os.kill(site.children[0].process_id or 0, signal.SIGKILL)
+        began = time.monotonic()
+        member = site.fleet._roster.members[0]
+        with site.fleet._roster.change:
+            assert site.fleet._roster.change.wait_for(lambda: not member.ready, 30)
+            assert site.fleet._roster.change.wait_for(lambda: member.ready, 300)
+        print(f"killed; ready again after {time.monotonic() - began:.0f} s")
+        after = heard(site)
+        assert (after.generation, after.text) == (before.generation, before.text)
+
+
+def heard(site: Site) -> Seen:
+    with httpx2.Client(timeout=120) as http:
+        return ask(http, site.url, "learnd", PROMPTS[0], TOKENS)
+
+
+@pytest.mark.slow
+def test_one_of_two_is_killed_in_the_middle(open_site: Open) -> None:
+    def kill(number: int) -> None:
+        if number == 10:
+            os.kill(site.children[0].process_id or 0, signal.SIGKILL)
+
+    with open_site(2) as site:
+        soak(site, 40, 16, kill)
+        with site.fleet._roster.change:
+            members = site.fleet._roster.members
+            assert site.fleet._roster.change.wait_for(lambda: all(m.ready for m in members), 600)
+        assert members[0].holds == members[1].holds
