@@ -64,7 +64,7 @@ class GateSettings:
 
     min_learned: float = 0.3  # share of the new probes that must be right afterwards
     false_rejects: float = 0.1  # rate at which chance alone may reject on old or general probes
-    base_lost: float = 0.4  # share of the base's general answers that the weights alone may lose
+    base_lost: float = 0.6  # share of the base's general answers that the weights alone may lose
     neighbours: int = 20  # old probes asked because they lie near the new documents
     due: int = 20  # old probes asked because their review is due
     due_share: float = 0.12  # of all old probes, where that is more

@@ -7,7 +7,7 @@ from agent.gate import Sitting, judge, judge_rebuilt, sitting
 from agent.settings import GateSettings
 from memory.records import ProbeResult
 
-SETTINGS = GateSettings(min_learned=0.5, false_rejects=0.1)
+SETTINGS = GateSettings(min_learned=0.5, false_rejects=0.1, base_lost=0.4)
 NOTHING = Sitting({}, {})
 
 
