@@ -145,11 +145,13 @@ def _batch(
     members = [prompts[i] for group in groups for i in group.members]
     of = torch.tensor([g for g, group in enumerate(groups) for _ in group.members])
     of = of.to(model.device)
-    shared, seen = _left_padded([group.shared for group in groups], model)
-    own, unseen = _left_padded(
+    shared, seen = left_padded([group.shared for group in groups], model)
+    own, unseen = left_padded(
         [prompts[i].tokens[len(group.shared) :] for group in groups for i in group.members], model
     )
-    rows = _Rows(own, torch.cat([seen[of], unseen], dim=1), _read(network, shared, seen, of))
+    rows = _Rows(
+        own, torch.cat([seen[of], unseen], dim=1), read_beginnings(network, shared, seen, of)
+    )
     limits = [asked.most for asked in members]
     written = _decode(network, rows, limits, end_tokens(model), choose)
     decoded = model.tokenizer.batch_decode(written, skip_special_tokens=True)
@@ -210,7 +212,7 @@ def _decode(
     return written
 
 
-def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> DynamicCache:
+def read_beginnings(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> DynamicCache:
     """Keys and values of each group's beginning, once for every row of `of`."""
     cache = DynamicCache()
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -226,7 +228,7 @@ def _read(network: nn.Module, tokens: Tensor, mask: Tensor, of: Tensor) -> Dynam
     return cache
 
 
-def _left_padded(rows: Sequence[Sequence[int]], model: LanguageModel) -> tuple[Tensor, Tensor]:
+def left_padded(rows: Sequence[Sequence[int]], model: LanguageModel) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask [rows, longest]."""
     longest = max(map(len, rows))
     pad = model.tokenizer.eos_token_id

@@ -16,11 +16,12 @@ from agent import models
 from agent.directives import follow
 from agent.executor import Report
 from agent.generate import Asked, Writer, generate
+from agent.likelihood import likelihoods
 from agent.models import Embedder, LanguageModel, question_tokens
 from agent.proofreading import faults
 from agent.settings import TrainSettings
 from agent.shelf import borrow
-from agent.train import encode, scores
+from agent.train import encode
 from agent.trial import TrialRequest, trial
 from memory.records import Chunk, Progress, StudyItem
 from policies import load
@@ -154,8 +155,7 @@ class ModelTools:
     def logprob(self, lessons: Sequence[tuple[str, str]]) -> list[float]:
         """See policies.base.Tools."""
         examples = [encode(self._model, prompt, answer) for prompt, answer in lessons]
-        found = scores(self._model.network, examples, self._model.device) if examples else []
-        return [logprob for logprob, _ in found]
+        return likelihoods(self._model, examples)
 
     def trial(
         self,
