@@ -55,14 +55,16 @@ def test_ragged_rows_come_and_go(model: models.LanguageModel) -> None:
     assert recalled > 0
 
 
-def test_other_architectures_are_left_to_the_network(model: models.LanguageModel) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("model_type", "gpt_neox"), ("hidden_act", "gelu"), ("layer_types", ["sliding_attention"])],
+)
+def test_other_architectures_are_left_to_the_network(
+    model: models.LanguageModel, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
     assert is_plain(model)
-    config = model.network.config
-    kept, config.model_type = config.model_type, "gpt_neox"
-    try:
-        assert not is_plain(model)
-    finally:
-        config.model_type = kept
+    monkeypatch.setattr(model.network.config, name, value, raising=False)
+    assert not is_plain(model)
 
 
 def test_a_row_that_is_dropped_is_not_remembered(model: models.LanguageModel) -> None:
