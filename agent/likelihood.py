@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from agent.generate import left_padded, read_beginnings
@@ -26,7 +26,8 @@ def likelihoods(model: LanguageModel, examples: Sequence[Example]) -> list[float
 
     As train.scores(), but for the last digits: there nothing is shared.
     """
-    model.network.eval()
+    network: nn.Module = model.network
+    network.eval()
     found: dict[int, float] = {}
     for groups in _batches(list(_groups(examples))):
         found |= zip(chain(*groups), _batch(model, examples, groups), strict=True)

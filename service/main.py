@@ -353,3 +353,7 @@ def _how_to_ask(url: str) -> str:
         f"  curl {url}/v1/chat/completions -H 'content-type: application/json' \\\n"
         '    -d \'{"model": "learnd", "messages": [{"role": "user", "content": "QUESTION"}]}\''
     )
+
+
+if __name__ == "__main__":
+    main()

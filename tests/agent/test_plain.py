@@ -55,11 +55,15 @@ def test_ragged_rows_come_and_go(model: models.LanguageModel) -> None:
     assert recalled > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("model_type", "gpt_neox"), ("hidden_act", "gelu"), ("layer_types", ["sliding_attention"])],
+)
 def test_other_architectures_are_left_to_the_network(
-    model: models.LanguageModel, monkeypatch: pytest.MonkeyPatch
+    model: models.LanguageModel, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     assert is_plain(model)
-    monkeypatch.setattr(model.network.config, "model_type", "gpt_neox")
+    monkeypatch.setattr(model.network.config, name, value, raising=False)
     assert not is_plain(model)
 
 

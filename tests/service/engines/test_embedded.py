@@ -87,6 +87,35 @@ def test_parallel_requests_do_not_touch_each_other(engine: EmbeddedEngine) -> No
     assert ["".join(p.text for p in pieces) for pieces in asyncio.run(together())] == alone
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_crowd_of_all_lengths_gets_what_each_gets_alone(
+    paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    monkeypatch.setattr("agent.decoding.is_plain", lambda model: plain)
+    engine = EmbeddedEngine(paths[0], parallel=5, queue=8)
+    engine.load(0, None)
+    requests = [
+        GenerateRequest(f"{number} dogs and " * (1 + 7 * (number % 4)), max_tokens=4 + 5 * number)
+        for number in range(12)
+    ]
+
+    async def together() -> list[list[Piece]]:
+        return await asyncio.gather(*(read(engine, 0, each) for each in requests))
+
+    crowd = ["".join(piece.text for piece in pieces) for pieces in asyncio.run(together())]
+    assert crowd == [answer(engine, 0, each) for each in requests]
+    engine.close()
+
+
+def test_a_chat_that_goes_on_gets_what_a_fresh_one_gets(
+    engine: EmbeddedEngine, paths: tuple[Path, Path]
+) -> None:
+    said = answer(engine, 0, GenerateRequest(CHAT, max_tokens=20))
+    chat = (*CHAT, Message("assistant", said), Message("user", "And who signs?"))
+    request = GenerateRequest(chat, max_tokens=20)
+    assert answer(engine, 0, request) == generated(paths[0], request)
+
+
 def test_counts_are_true(engine: EmbeddedEngine, paths: tuple[Path, Path]) -> None:
     pieces = asyncio.run(read(engine, 0, GenerateRequest("The quick", max_tokens=9)))
     tokenizer = models.load(paths[0]).tokenizer
