@@ -1,7 +1,7 @@
 """What a new batch says otherwise than a document that was learned: told to people, not judged.
 
 A statement is compared with those of the documents whose probes lie nearest to it; the rule that
-compares two of them is in policies/contradictions.py.
+compares two of them is in policies/conflicts.py.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import Final
 from memory.index import TextIndex
 from memory.records import Batch, Contradiction, StudyItem
 from memory.store import Store
-from policies.contradictions import Statement, conflict, read
+from policies.conflicts import Statement, conflict, read
 
 _NEAREST: Final = 5  # old probes of each new statement
 

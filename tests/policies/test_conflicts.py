@@ -1,6 +1,6 @@
 import pytest
 
-from policies.contradictions import conflict, read
+from policies.conflicts import conflict, read
 
 
 @pytest.mark.parametrize(
