@@ -9,7 +9,7 @@ from agent import models
 from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import LanguageModel, question_tokens
-from agent.shelf import borrow
+from agent.pristine import borrow
 from agent.train import encode, scores
 from memory.records import Probe, ProbeResult, Progress
 

@@ -14,6 +14,7 @@ from transformers import DynamicCache
 
 from agent.lanes import count, lanes
 from agent.models import LanguageModel, end_tokens
+from agent.prefixes import common
 
 _ROWS = 112  # prompts decoded at the same time, at most
 _FEW = 24  # prompts that all cores decode together: each lane would read all weights for its rows
@@ -96,23 +97,17 @@ def _groups(prompts: Sequence[Asked], most: int) -> list[_Group]:
     groups: list[_Group] = []
     for i in order:
         mine = prompts[i].tokens[:-1]  # the last token is never shared: it gives the first logits
-        common = _common(groups[-1].shared, mine) if groups else 0
-        if groups and len(groups[-1].members) < most and _pays(common, groups[-1]):
-            groups[-1] = _Group(mine[:common], (*groups[-1].members, i))
+        alike = common(groups[-1].shared, mine) if groups else 0
+        if groups and len(groups[-1].members) < most and _pays(alike, groups[-1]):
+            groups[-1] = _Group(mine[:alike], (*groups[-1].members, i))
         else:
             groups.append(_Group(mine, (i,)))
     return groups
 
 
-def _pays(common: int, group: _Group) -> bool:
+def _pays(alike: int, group: _Group) -> bool:
     """Whether one more member is worth the tokens that the group would no longer share."""
-    return common >= max(_WORTH, len(group.shared) // 2)
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Tokens that two sequences begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+    return alike >= max(_WORTH, len(group.shared) // 2)
 
 
 def _batches(

@@ -8,7 +8,7 @@ import torch
 
 from agent import models
 from agent.executor import Report
-from agent.shelf import borrow
+from agent.pristine import borrow
 from memory.records import Progress
 
 

@@ -132,7 +132,7 @@ def merged(model: LanguageModel, adapter: Path) -> LanguageModel:
     for layer in network.modules():
         if isinstance(layer, LoraLayer):
             weight = layer.get_base_layer().get_parameter("weight")
-            weight.data = weight.data.clone()  # others may hold it, too: see shelf.py
+            weight.data = weight.data.clone()  # others may hold it, too: see pristine.py
     network = network.merge_and_unload()
     check_finite(network)  # once is enough: what is added to a weight stays in it
     return LanguageModel(network, model.tokenizer)

@@ -18,9 +18,9 @@ from agent.executor import Report
 from agent.generate import Asked, Writer, generate
 from agent.likelihood import likelihoods
 from agent.models import Embedder, LanguageModel, question_tokens
+from agent.pristine import borrow
 from agent.proofreading import faults
 from agent.settings import TrainSettings
-from agent.shelf import borrow
 from agent.train import encode
 from agent.trial import TrialRequest, trial
 from memory.records import Chunk, Progress, StudyItem

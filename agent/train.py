@@ -27,9 +27,9 @@ from agent.losses import Example, batches, pack, study_loss, target_scores
 from agent.models import LanguageModel, question_tokens
 from agent.nullspace import aim, freeze
 from agent.optimiser import Optimiser
+from agent.pristine import borrow
 from agent.rehearsal import rehearse
 from agent.settings import TrainSettings
-from agent.shelf import borrow
 from agent.shortlist import Shortlist
 from agent.trunk import Trunk
 from memory.records import Probe, Progress, StudyItem

@@ -13,8 +13,8 @@ from agent import models
 from agent.executor import Report
 from agent.generate import Asked, generate
 from agent.models import LanguageModel, question_tokens
+from agent.pristine import borrow
 from agent.settings import TrainSettings
-from agent.shelf import borrow
 from agent.train import TrainRequest, encode, scores, train
 from memory.records import Probe, Progress, StudyItem
 

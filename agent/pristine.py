@@ -1,4 +1,4 @@
-"""The base on a shelf: a child that studies, trains, examines and merges reads it once.
+"""The pristine base: a child that studies, trains, examines and merges reads it once.
 
 What is borrowed has modules of its own and shares the weights, which nobody may write to; whoever
 changes one puts another in its place, as models.merged() does. The last model that was asked for

@@ -7,8 +7,8 @@ from torch import nn
 
 from agent import models
 from agent.merge import MergeRequest, merge
+from agent.pristine import borrow
 from agent.settings import TrainSettings
-from agent.shelf import borrow
 from agent.train import TrainRequest, train
 from memory.records import StudyItem
 from tests.helpers.tiny_model import save_tiny_model
