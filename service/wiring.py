@@ -274,10 +274,8 @@ def _managed(config: Config, base: Path, state: State) -> "list[Member]":
     engine = config.engine
     options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
     python = engine.python.absolute()
-    children = [
-        Managed(python, options, config.state / f"vllm-{number}.log")
-        for number in range(engine.servers)
-    ]
+    logs = [config.state / f"vllm-{number}.log" for number in range(engine.servers)]
+    children = [Managed(python, options, log if state.writable else None) for log in logs]
     return [Member(Server("http://vllm", socket=child.socket), child) for child in children]
 
 
