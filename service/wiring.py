@@ -243,6 +243,8 @@ def _open_embedded(config: Config, base: Path, state: State) -> Engine:
 
 def _open_fleet(config: Config, base: Path, state: State) -> Engine:
     """vLLM servers that run already, or our own."""
+    from agent.examine import is_right
+    from service.engines.canary import Canary
     from service.engines.fleet import Fleet, Model
 
     here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
@@ -250,7 +252,8 @@ def _open_fleet(config: Config, base: Path, state: State) -> Engine:
     members = _attached(config) if config.engine.urls else _managed(config, base, state)
     limit = config.server.parallel + config.server.queue
     model = Model(base, _model_name(config), owner)
-    return Fleet(members, model, limit, config.engine.start_seconds)
+    canary = Canary(state.store, is_right)
+    return Fleet(members, model, limit, config.engine.start_seconds, canary=canary)
 
 
 def _attached(config: Config) -> "list[Member]":
