@@ -35,7 +35,12 @@ KILLED_AT = 10  # swaps
 PRACTICE = Path("examples/practice/everyday.json")
 RANK = 48  # as our training makes them
 
-pytestmark = [pytest.mark.vllm, pytest.mark.model]
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.model,
+    # httpx2 leaves a socket that could not connect, as to a server that starts, to be collected
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 
 @dataclass(frozen=True, slots=True)
