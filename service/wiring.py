@@ -250,6 +250,8 @@ def _open_embedded(config: Config, base: Path, state: State) -> Engine:
 
 def _open_fleet(config: Config, base: Path, state: State) -> Engine:
     """vLLM servers that run already, or our own."""
+    from agent.examine import is_right
+    from service.engines.canary import Canary
     from service.engines.fleet import Fleet, Model
 
     here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
@@ -257,7 +259,8 @@ def _open_fleet(config: Config, base: Path, state: State) -> Engine:
     members = _attached(config) if config.engine.urls else _managed(config, base, state)
     limit = config.server.parallel + config.server.queue
     model = Model(base, _model_name(config), owner)
-    return Fleet(members, model, limit, config.engine.start_seconds)
+    canary = Canary(state.store, is_right)
+    return Fleet(members, model, limit, config.engine.start_seconds, canary=canary)
 
 
 def _attached(config: Config) -> "list[Member]":
@@ -281,10 +284,8 @@ def _managed(config: Config, base: Path, state: State) -> "list[Member]":
     engine = config.engine
     options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
     python = engine.python.absolute()
-    children = [
-        Managed(python, options, config.state / f"vllm-{number}.log")
-        for number in range(engine.servers)
-    ]
+    logs = [config.state / f"vllm-{number}.log" for number in range(engine.servers)]
+    children = [Managed(python, options, log if state.writable else None) for log in logs]
     return [Member(Server("http://vllm", socket=child.socket), child) for child in children]
 
 

@@ -7,14 +7,16 @@ back holds all that is wanted before it is asked anything.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from memory.errors import BadConfig, Busy, LearndError
-from service.engines.base import GenerateRequest, Piece
+from service.engines.base import GenerateRequest, Message, Piece
+from service.engines.canary import Ask
 from service.engines.managed import DoesNotStart
 from service.engines.resume import Told, repeatable
 from service.engines.roster import Member, Roster
@@ -24,6 +26,7 @@ from service.logs import logger
 
 BEAT_SECONDS: Final = 1.0  # between two looks at the servers
 PATIENCE_SECONDS: Final = 5.0  # that a request waits for a server that was lost just now
+CANARY_TOKENS: Final = 64  # of an answer to a probe
 ATTEMPTS: Final = 3  # to answer one request
 
 
@@ -53,12 +56,14 @@ class Fleet:
         limit: int,
         start_seconds: float,
         beat: float = BEAT_SECONDS,
+        canary: Callable[[int, Ask], None] = lambda generation, ask: None,
     ) -> None:
         self._roster = Roster(members)
         self._model = model
         self._limit = limit * len(members)
         self._start_seconds = start_seconds  # until a generation must be held, at most
         self._beat = beat
+        self._canary = canary  # examines a generation on the first server of several; or Refused
         self._requests: set[_Request] = set()
         self._due = threading.Event()  # there is something to do before the next beat
         self._closed = False
@@ -227,11 +232,26 @@ class Fleet:
     def _load(self, member: Member, generation: int, path: Path) -> None:
         try:
             member.server.load(self._adapter_name(generation), path)
+            if len(self._roster.members) > 1 and not self._roster.has(generation):
+                self._canary(generation, partial(self._ask, member, generation))
         except Refused as error:
             logger().warning("adapter refused", generation=generation, reason=str(error))
             self._roster.refuse(member, generation, error)
         else:
             self._roster.hold(member, member.holds | {generation})
+
+    def _ask(self, member: Member, generation: int, questions: Sequence[str]) -> list[str]:
+        """What one server says to each question, closed book."""
+        name = self._adapter_name(generation)
+
+        async def answer(question: str) -> str:
+            chat = GenerateRequest((Message("user", question),), CANARY_TOKENS)
+            return "".join([piece.text async for piece in member.server.stream(name, chat)])
+
+        async def answers() -> list[str]:
+            return await asyncio.gather(*map(answer, questions))
+
+        return asyncio.run(answers())
 
     def _ours(self, serving: Serving) -> dict[str, str]:
         """Our adapters there: name -> directory."""

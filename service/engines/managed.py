@@ -19,6 +19,7 @@ RANKS: Final = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes for --m
 TRIES: Final = 3  # starts without success, until we say that it does not start
 LONGEST_PAUSE: Final = 60.0  # seconds between two starts
 STOP_SECONDS: Final = 10.0
+DRAIN_SECONDS: Final = 600  # systemd tells vLLM to end when it tells us: our answers end first
 _LOG_BYTES: Final = 200_000  # of the log's end, where the cause of an early end is looked for
 _CAUSE: Final = re.compile(r"\b(?:\w*(?:Error|Exception)|error): .+")
 
@@ -46,12 +47,12 @@ class DoesNotStart(LearndError):
 class Managed:
     """The child: started when it does not run, again when it died, with pauses that grow."""
 
-    def __init__(self, python: Path, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, python: Path, arguments: Sequence[str], log: Path | None) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="learnd-vllm-")  # nobody else may enter
         self.socket = Path(self._home.name) / "socket"
         self._python = python
         self._arguments = [*arguments, "--uds", str(self.socket)]
-        self._log = log
+        self._log = log or Path(self._home.name) / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._failures = 0  # ends since it was last well
         self._due = 0.0  # when it may be started again
@@ -149,7 +150,8 @@ def arguments(
         *("--model", str(base), "--dtype", dtype, "--generation-config", "vllm"),
         *("--enable-lora", "--max-lora-rank", str(allowed), "--max-loras", str(places)),
         *("--max-cpu-loras", str(2 * places), "--max-num-seqs", str(parallel)),
-        *("--shutdown-timeout", "5", "--disable-uvicorn-access-log", "--disable-log-stats"),
+        *("--shutdown-timeout", str(DRAIN_SECONDS), "--disable-log-stats"),
+        "--disable-uvicorn-access-log",
         *more,
     ]
 

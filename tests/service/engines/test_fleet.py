@@ -9,6 +9,7 @@ import pytest
 
 from memory.errors import BadConfig, Busy
 from service.engines.base import GenerateRequest, Remote, Unavailable
+from service.engines.canary import Ask
 from service.engines.fleet import Fleet, Model
 from service.engines.resume import Diverged
 from service.engines.roster import Member
@@ -196,6 +197,24 @@ def test_what_does_not_get_better_by_waiting_is_told_at_once(
         fleet = stack.enter_context(closing(Fleet([Member(Server(url))], model, 2, 60, 0.01)))
         with pytest.raises(BadConfig, match=words):
             fleet.load(0, None)
+
+
+def test_the_first_server_is_examined_before_the_second_gets_a_generation(scene: Scene) -> None:
+    asked = []
+
+    def canary(generation: int, ask: Ask) -> None:
+        asked.append((generation, ask(["Who?", "Where?"])))
+        assert sum(f"learnd-me-g{generation}" in fake.adapters for fake in scene.fakes) == 1
+        if generation == 2:
+            raise Refused("it knows nothing")
+
+    scene.fleet._canary = canary
+    scene.load(1)
+    with pytest.raises(Refused, match="it knows nothing"):
+        scene.load(2)
+    assert asked == [(1, ["g1 g1 g1 "] * 2), (2, ["g2 g2 g2 "] * 2)]
+    scene.until(lambda: not any("learnd-me-g2" in fake.adapters for fake in scene.fakes))
+    assert scene.ask(1) == "g1 g1 g1 "
 
 
 def test_another_learnd_on_the_same_server_is_left_alone(scene: Scene) -> None:

@@ -1,0 +1,52 @@
+"""The first of several servers that holds a new generation is examined before the others get it.
+
+It is asked what the examination of the batch found right; the same weights should say the same.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from memory.records import Generation, Phase, Probe, ProbeResult
+from service.engines.wire import Refused
+
+PROBES: Final = 16  # at most
+LEAST: Final = 0.8  # of them that must be right again: other kernels may turn a near tie
+
+Ask = Callable[[Sequence[str]], Sequence[str]]  # questions -> answers
+
+
+class Examined(Protocol):
+    """What of the store the canary reads."""
+
+    def generation(self, number: int) -> Generation: ...
+
+    def probes(self, batch_id: int | None = None) -> Sequence[Probe]: ...
+
+    def results(self, batch_id: int, phase: Phase) -> Sequence[ProbeResult]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Asks the probes of the batch that made a generation."""
+
+    store: Examined
+    is_right: Callable[[str, str], bool]  # answer, expected
+
+    def __call__(self, generation: int, ask: Ask) -> None:
+        """Raises Refused if too little of what was learned is known there."""
+        batch = self.store.generation(generation).batch_id
+        probes = self._known(batch) if batch is not None else []
+        answers = ask([probe.question for probe in probes]) if probes else []
+        pairs = zip(answers, probes, strict=True)
+        right = sum(self.is_right(answer, probe.answer) for answer, probe in pairs)
+        if right < LEAST * len(probes):
+            raise Refused(
+                f"the first server that holds g{generation} answers {right} of {len(probes)} "
+                "questions that were answered right in the examination; no other server gets it"
+            )
+
+    def _known(self, batch: int) -> list[Probe]:
+        results = self.store.results(batch, Phase.AFTER)
+        right = {result.probe_id for result in results if result.correct}
+        return [probe for probe in self.store.probes(batch) if probe.id in right][:PROBES]

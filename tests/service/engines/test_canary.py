@@ -1,0 +1,43 @@
+"""Tests of service.engines.canary."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from memory.testing import memory_store
+from service.engines.canary import Canary
+from service.engines.wire import Refused
+from tests.helpers.stores import add, learn
+
+
+def exactly(answer: str, expected: str) -> bool:
+    return answer == expected
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_what_was_right_in_the_examination_is_asked_again(knows: bool) -> None:
+    store = memory_store()
+    generation = learn(store, add(store, "a.md"), add(store, "b.md"))
+    expected = {probe.question: probe.answer for probe in store.probes(generation.batch_id)}
+
+    def ask(questions: Sequence[str]) -> list[str]:
+        assert set(questions) == set(expected)
+        return [expected[question] if knows else "the sea" for question in questions]
+
+    canary = Canary(store, exactly)
+    if knows:
+        canary(generation.number, ask)
+    else:
+        with pytest.raises(Refused, match=f"g1 answers 0 of {len(expected)} questions"):
+            canary(generation.number, ask)
+
+
+def test_where_nothing_was_right_or_learned_nothing_is_asked() -> None:
+    def ask(questions: Sequence[str]) -> list[str]:
+        raise AssertionError
+
+    store = memory_store()
+    unlearned = learn(store, add(store, "a.md"), correct=False)
+    rolled_back = store.activate(0, "rollback")
+    for generation in (unlearned, rolled_back):
+        Canary(store, exactly)(generation.number, ask)
