@@ -25,6 +25,7 @@ from policies.checks import Mismatch, mismatches
 from policies.neighbours import clean
 from policies.planting import auc, claim, planted
 
+# Of a constant one and Signals.features; by hand so far. `learnd bench verify` tells fitted ones.
 WEIGHTS: Final = (0.0, 1.0, 0.5, 0.5, -2.0)
 _ANSWER_TOKENS: Final = 16
 _PLANTED: Final = 24  # pairs that tell what its verdicts are worth
