@@ -10,25 +10,32 @@ from service.options import ConfigOption, ModelOption, check_writable, configure
 
 ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
 RETAINERS = "sequential,seal,learnd"  # of `bench retain`
+Passages = Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")]
+Documents = Annotated[
+    Path, typer.Option(help="JSON: [{title, context, questions: [...]}], or a folder.")
+]
+Questions = Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")]
+General = Annotated[
+    Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the figures to this file, too.")
+]
 bench = typer.Typer(help="Measure learnd beside its rivals.", no_args_is_help=True)
 
 
 @bench.command()
 def absorb(
-    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    data: Passages,
     n: Annotated[int, typer.Option("--n", min=1, help="Passages.")] = 40,
     seed: Annotated[int, typer.Option(help="Which passages and questions, and all chance.")] = 0,
     methods: Annotated[str, typer.Option(help="What to compare.")] = ABSORBERS,
-    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    questions: Questions = 5,
     together: Annotated[int, typer.Option(min=1, help="Passages learned together.")] = 8,
-    general: Annotated[
-        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
-    ] = None,
+    general: General = None,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Does it learn passages? Beside training on the text, SEAL, retrieval and the passage."""
     from service import render
@@ -46,7 +53,7 @@ def absorb(
 
 @bench.command()
 def retain(
-    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    data: Passages,
     n: Annotated[int, typer.Option("--n", min=1, help="Passages of a sequence.")] = 8,
     together: Annotated[int, typer.Option(min=1, help="Passages of a batch.")] = 1,
     sequences: Annotated[int, typer.Option(min=1, help="Sequences, each its own passages.")] = 1,
@@ -57,19 +64,15 @@ def retain(
     without: Annotated[
         str, typer.Option(help="Parts of learnd to switch off, each in a run of its own.")
     ] = "",
-    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
-    general: Annotated[
-        Path | None, typer.Option(help="JSON: [{question, answer}], asked to see what was lost.")
-    ] = None,
+    questions: Questions = 5,
+    general: General = None,
     first: Annotated[
         Path | None, typer.Option(help="Passages for a batch before all others.")
     ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     png: Annotated[Path | None, typer.Option(help="Draw the matrices to this file.")] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Does it keep what it learned? Beside SEAL and plain training, batch after batch."""
     from service import render
@@ -93,15 +96,13 @@ def retain(
 
 @bench.command()
 def fresh(
-    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    data: Passages,
     n: Annotated[int, typer.Option("--n", min=1, help="Files.")] = 20,
     seed: Annotated[int, typer.Option(help="Which passages and questions.")] = 0,
     questions: Annotated[int, typer.Option(min=1, help="Questions a file, at most.")] = 5,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """How soon is a saved file answered? With a daemon of its own, over HTTP."""
     from service import render
@@ -120,18 +121,14 @@ def fresh(
 
 @bench.command()
 def train(
-    data: Annotated[
-        Path, typer.Option(help="JSON: [{title, context, questions: [...]}], or a folder.")
-    ] = Path("examples/docs"),
+    data: Documents = Path("examples/docs"),
     n: Annotated[int, typer.Option("--n", min=1, help="Passages, or documents.")] = 2,
     items: Annotated[int, typer.Option(min=1, help="Of their study items, at most.")] = 40,
     passes: Annotated[int, typer.Option(min=1, help="Over the items, by each method.")] = 3,
     seed: Annotated[int, typer.Option(help="Which passages, and all chance.")] = 0,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """How fast is a training step? Beside Hugging Face's Trainer and the machine's limit."""
     from service import render
@@ -148,16 +145,12 @@ def train(
 
 @bench.command()
 def study(
-    data: Annotated[
-        Path, typer.Option(help="JSON: [{title, context, questions: [...]}], or a folder.")
-    ] = Path("examples/docs"),
+    data: Documents = Path("examples/docs"),
     n: Annotated[int, typer.Option("--n", min=1, help="Passages, or documents.")] = 4,
     seed: Annotated[int, typer.Option(help="Which passages, and all chance.")] = 0,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """How fast are study items written and verified? Beside `model.generate`."""
     from service import render
@@ -174,18 +167,16 @@ def study(
 
 @bench.command()
 def policies(
-    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    data: Passages,
     names: Annotated[str, typer.Option("--policies", help="Which, as a,b; else all.")] = "",
     n: Annotated[int, typer.Option("--n", min=1, help="Passages.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each, by other seeds.")] = 3,
     seed: Annotated[int, typer.Option(help="Which passages and questions; the first seed.")] = 0,
-    questions: Annotated[int, typer.Option(min=1, help="Questions a passage, at most.")] = 5,
+    questions: Questions = 5,
     together: Annotated[int, typer.Option(min=1, help="Passages learned together.")] = 8,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Does each policy beat its cheap control? Same passages, seeds and tokens for both."""
     from service import render
@@ -204,14 +195,12 @@ def policies(
 
 @bench.command()
 def verify(
-    data: Annotated[Path, typer.Option(help="JSON: [{title, context, questions: [...]}].")],
+    data: Passages,
     n: Annotated[int, typer.Option("--n", min=5, help="True pairs, and as many false ones.")] = 200,
     seed: Annotated[int, typer.Option(help="Which pairs, and all chance.")] = 0,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Does the verifier tell true question-answer pairs from false ones? By kind of error."""
     from service import render
@@ -233,9 +222,7 @@ def scale(
     seed: Annotated[int, typer.Option(help="Of the invented documents.")] = 0,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """How does the cost of a cycle grow? Training is simulated, but for one batch at each size."""
     from service import render
@@ -261,9 +248,7 @@ def serve(
     seed: Annotated[int, typer.Option(help="Which questions, and when.")] = 0,
     model: ModelOption = None,
     config: ConfigOption = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file, too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """How fast are answers, and what do training and a swap cost? Beside model.generate."""
     from service import render
