@@ -13,7 +13,7 @@ from policies import load
 from policies.base import Candidate
 from service.config import Config
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 TEXT = (
     "The server Tarrick listens on port 9362. It was set up in 2011 by Maren Oduya-Stroud. "
     "Backups are kept for 30 days."
