@@ -105,7 +105,7 @@ def practise(
 
 def _report(state: wiring.State, batch: Batch) -> BatchReport:
     about = state.store.probes(batch.id if batch.document_ids else None, live_only=False)
-    own = {probe.id for probe in about if probe.chunk_id is not None}
+    own = {probe.id for probe in about if probe.chunk_id is not None and not probe.fault}
 
     def right(phase: Phase) -> int:
         results = state.store.results(batch.id, phase)

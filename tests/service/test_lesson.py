@@ -1,12 +1,13 @@
 """Tests of service.lesson."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from memory.errors import BadInput
-from memory.records import Batch, DocumentState, Progress, Stage
+from memory.records import Batch, DocumentState, Probe, Progress, Stage
 from service import lesson, wiring
 from service.config import Config, load
 from service.wiring import State
@@ -66,3 +67,21 @@ def test_what_failed_is_told_with_its_reason(config: Config, docs: Path) -> None
     assert not learned.succeeded
     assert list(dict.fromkeys(stages)) == ["scan", "load", "study"]
     assert learned.seconds.keys() == {"scan", "load", "study"}
+
+
+def test_a_probe_that_is_never_asked_is_not_counted(
+    config: Config, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StudyingCycle(RejectingCycle):
+        def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
+            [document] = self.store.documents(DocumentState.PENDING)
+            batch = self.store.create_batch([document.id], None, 1)
+            [chunk] = self.store.save_chunks(document.id, [(document.title, document.text)])
+            sound = Probe(chunk.id, "paraphrase", "Which port?", "4711", "The port is 4711.")
+            faulty = replace(sound, question="Who?", fault="the model says: not stated")
+            return [self.store.save_study(batch, (), (sound, faulty))]
+
+    monkeypatch.setattr(wiring, "open_cycle", lambda config, state, *others: StudyingCycle(state))
+    (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")
+    [batch] = lesson.learn(config, docs, lambda progress: None).batches
+    assert (batch.stage, batch.probes) == (Stage.STUDIED, 1)
