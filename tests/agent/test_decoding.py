@@ -13,7 +13,7 @@ from tests.helpers.tiny_model import save_tiny_model
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> models.LanguageModel:
-    return models.load(save_tiny_model(tmp_path_factory.mktemp("tiny"), 1))
+    return models.load(save_tiny_model(tmp_path_factory.mktemp("tiny"), 1), torch.float32)
 
 
 def test_a_plain_llama_gets_the_fast_one(model: models.LanguageModel) -> None:
