@@ -29,7 +29,7 @@ _WARMTH = 0.4  # temperature: at .7 fewer questions lead to their sentence, and 
 _TURNS = 2  # times that each fact is asked about: the writer stops after five questions
 _NEAREST = 3  # passages, of which a question's own must be one
 _RELATED = 0.3  # cosine that a question and its passage must have at least
-_EVIDENT = 0.9  # what a written question must reach to be kept, see _evident()
+_EVIDENT = 0.4  # what a written question must reach to be kept, see _evident()
 _WRITTEN = ("qa", "probe")  # questions by a model, which may mean another passage
 _LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 
