@@ -63,7 +63,7 @@ class Fleet:
         self._limit = limit * len(members)
         self._start_seconds = start_seconds  # until a generation must be held, at most
         self._beat = beat
-        self._canary = canary  # examines a generation on the first server of several; or Refused
+        self._canary = canary  # examines a generation on the first server of several; or Unfit
         self._requests: set[_Request] = set()
         self._due = threading.Event()  # there is something to do before the next beat
         self._closed = False

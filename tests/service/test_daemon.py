@@ -32,7 +32,9 @@ class Scene:
         self.service: Service = make_service(state, serve=False)
         self.work = FakeWork()
         service = self.service
-        self.learner = Learner(lambda: self.work, service.store, service.slot, service.metrics)
+        self.learner = Learner(
+            lambda: self.work, service.store, service.slot, service.metrics, attempts=3
+        )
         object.__setattr__(service, "learner", self.learner)
         self.told: list[str] = []
         self.when_ready: Callable[[str], None] = lambda url: None
