@@ -256,11 +256,23 @@ def _open_fleet(config: Config, base: Path, state: State) -> Engine:
 
     here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
     owner = sha256(here.encode()).hexdigest()[:8]  # who only reads shares no names with the daemon
-    members = _attached(config) if config.engine.urls else _managed(config, base, state)
+    logs = config.state if state.writable else None
+    members = servers(config, base, _rank(config, state), logs)
     limit = config.server.parallel + config.server.queue
     model = Model(base, _model_name(config), owner)
     canary = Canary(state.store, is_right)
     return Fleet(members, model, limit, config.engine.start_seconds, canary=canary)
+
+
+def _rank(config: Config, state: State) -> int:
+    """Of the widest adapter that is there, or will be."""
+    return max([config.train.rank, *state.artifacts.ranks()])
+
+
+def servers(config: Config, base: Path, rank: int, logs: Path | None) -> "list[Member]":
+    """vLLM servers that run already, or our own, for adapters up to this rank; a directory is where
+    ours write what they say."""
+    return _attached(config) if config.engine.urls else _managed(config, base, rank, logs)
 
 
 def _attached(config: Config) -> "list[Member]":
@@ -271,21 +283,20 @@ def _attached(config: Config) -> "list[Member]":
     return [Member(Server(url, key)) for url in config.engine.urls]
 
 
-def _managed(config: Config, base: Path, state: State) -> "list[Member]":
+def _managed(config: Config, base: Path, rank: int, logs: Path | None) -> "list[Member]":
     from agent.models import preferred_dtype
     from service.engines.managed import Managed, arguments
     from service.engines.roster import Member
     from service.engines.vllm import Server
     from service.slot import EXTRA
 
-    rank = max([config.train.rank, *state.artifacts.ranks()])
     places = EXTRA + 2  # the head, and one that is draining
     dtype = str(preferred_dtype()).removeprefix("torch.")  # as in examinations
     engine = config.engine
     options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
     python = engine.python.absolute()
-    logs = [config.state / f"vllm-{number}.log" for number in range(engine.servers)]
-    children = [Managed(python, options, log if state.writable else None) for log in logs]
+    files = [logs and logs / f"vllm-{number}.log" for number in range(engine.servers)]
+    children = [Managed(python, options, file) for file in files]
     return [Member(Server("http://vllm", socket=child.socket), child) for child in children]
 
 

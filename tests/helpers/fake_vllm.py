@@ -90,7 +90,7 @@ class FakeVllm:
         config = json.loads((path / "adapter_config.json").read_text())
         if config["r"] > MAX_RANK:
             return _error(500, f"LoRA rank {config['r']} is greater than max_lora_rank {MAX_RANK}.")
-        self.adapters[name] = str(path), config["says"]
+        self.adapters[name] = str(path), config.get("says", path.name)
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload(self, request: Request) -> Response:

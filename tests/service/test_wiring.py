@@ -108,7 +108,7 @@ def test_servers_of_our_own_take_every_adapter_that_was_published(
     (staged / "adapter_config.json").write_text('{"r": 96}')
     opened.artifacts.publish("adapters", staged, {})
     config = load(None, {"state": state, "engine": {"kind": "vllm", "servers": 2}})
-    members = wiring._managed(config, Path("/base"), opened)
+    members = wiring.servers(config, Path("/base"), wiring._rank(config, opened), None)
     children = [member.process for member in members if member.process]
     assert len(children) == 2
     for child in children:
