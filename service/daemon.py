@@ -51,7 +51,7 @@ def run(config: Config, docs: Path, announce: Callable[[str], None]) -> None:
 
                 def open_work() -> wiring.Work:
                     executor = wiring.open_executor(config, state)
-                    cycle = wiring.open_cycle(config, state, base, executor)
+                    cycle = wiring.open_cycle(config, state, base, executor, engine)
                     return wiring.Work(intake, cycle, executor.start)
 
                 learner = Learner(open_work, state.store, slot, metrics, config.attempts)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol
 
-from memory.errors import DiskFull, GaveWay
+from memory.errors import DiskFull, GaveWay, Unavailable
 from memory.records import Batch, Generation, Progress
-from service.engines.base import Unavailable
 from service.engines.canary import Unfit
 from service.logs import logger
 from service.metrics import Metrics, StageClock

@@ -7,7 +7,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from service import wiring
+from service import fleets
 from service.config import Config
 from service.engines.base import Engine
 from service.engines.managed import require_python
@@ -52,7 +52,7 @@ def vllm(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
     seeds = (course.seed, course.seed + 1)
     adapters = tuple(yardstick.write_adapter(base, scratch / f"{n}", n, rank) for n in seeds)
     parallel = replace(config.server, parallel=course.clients)
-    members = wiring.servers(config.model_copy(update={"server": parallel}), base, rank, None)
+    members = fleets.members(config.model_copy(update={"server": parallel}), base, rank, None)
     model = Model(base, config.model, token_hex(4))
     seconds = config.engine.start_seconds
     with closing(Fleet(members, model, 2 * course.clients, seconds)) as fleet:

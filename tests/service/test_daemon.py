@@ -168,7 +168,7 @@ def test_the_whole_of_it_starts_and_stops(state: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(wiring, "base_model", lambda config, keep: Path("base"))
     monkeypatch.setattr(wiring, "open_engine", open_engine)
-    monkeypatch.setattr(wiring, "open_cycle", lambda config, state, base, executor: work)
+    monkeypatch.setattr(wiring, "open_cycle", lambda config, state, *others: work)
     docs = state.parent / "docs"
     docs.mkdir()
     (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from memory.errors import DiskFull, GaveWay
+from memory.errors import DiskFull, GaveWay, Unavailable
 from memory.records import Batch, DocumentState, Progress, Stage, Verdict
 from memory.store import Store
 from memory.testing import memory_store
-from service.engines.base import Unavailable
 from service.engines.canary import Unfit
 from service.learner import Learner, Stopping
 from service.metrics import Metrics
