@@ -1,12 +1,14 @@
 """Opens the vLLM servers that the configuration names, or starts our own."""
 
-from hashlib import sha256
+import shutil
+from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
 from socket import gethostname
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from memory.artifacts import rank_of
+from memory.artifacts import Artifacts, rank_of
+from memory.durable import disk_full_named, publish_directory
 from service.config import Config
 from service.engines.canary import Canary
 from service.engines.fleet import Fleet, Model
@@ -18,6 +20,8 @@ from service.slot import EXTRA
 if TYPE_CHECKING:
     from service.wiring import State
 
+_ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")  # its files
+
 
 def open_fleet(config: Config, base: Path, name: str, state: "State") -> Fleet:
     """The engine over them, for the model of that name and what a state directory holds."""
@@ -26,7 +30,9 @@ def open_fleet(config: Config, base: Path, name: str, state: "State") -> Fleet:
 
     here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
     owner = sha256(here.encode()).hexdigest()[:8]  # who only reads shares no names with the daemon
-    study = catalog.study_adapter(name) if writing(config) else None
+    places = writing(config) if state.writable else 0
+    skill = catalog.study_adapter(name) if places else None
+    study = copied(skill, state.artifacts) if skill else None
     logs = config.state if state.writable else None
     return Fleet(
         members(config, base, widest(config, state, study), logs),
@@ -34,7 +40,7 @@ def open_fleet(config: Config, base: Path, name: str, state: "State") -> Fleet:
         config.server.parallel + config.server.queue,
         config.engine.start_seconds,
         canary=Canary(state.store, is_right),
-        writing=writing(config) if state.writable else 0,
+        writing=places,
     )
 
 
@@ -48,6 +54,21 @@ def writing(config: Config) -> int:
     """Study items that a server writes at the same time; 0: none."""
     share = config.engine.study_share
     return max(1, int(share * config.server.parallel)) if share else 0
+
+
+def copied(skill: Path, artifacts: Artifacts) -> Path:
+    """The study adapter in the state directory, named by its content: what servers elsewhere see
+    of this machine. Raises DiskFull."""
+    with (skill / _ADAPTER[1]).open("rb") as weights:
+        digest = file_digest(weights, "sha256").hexdigest()
+    target = artifacts.root.resolve() / f"study-{digest[:12]}"
+    if not target.exists():
+        staged = artifacts.stage()
+        with disk_full_named():
+            for name in _ADAPTER:
+                shutil.copy(skill / name, staged)
+            publish_directory(staged, target)
+    return target
 
 
 def members(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:

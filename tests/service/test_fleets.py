@@ -38,6 +38,19 @@ def test_the_widest_adapter_is_taken(
     assert fleets.widest(config, opened, None) == max(train, published)
 
 
+def test_servers_find_the_study_adapter_in_the_state_directory(opened: State) -> None:
+    skill = study_adapter("smollm2-135m")
+    assert skill is not None
+    there = fleets.copied(skill, opened.artifacts)
+    assert there == fleets.copied(skill, opened.artifacts)
+    assert there.is_absolute() and there.parent == opened.artifacts.root.resolve()
+    for file in there.iterdir():
+        assert file.read_bytes() == (skill / file.name).read_bytes()
+    assert {"adapter_config.json", "adapter_model.safetensors"} == {f.name for f in there.iterdir()}
+    opened.artifacts.collect({})
+    assert there.exists() and opened.store.check(opened.artifacts) == []
+
+
 def test_servers_of_our_own_are_told_the_rank(state: Path) -> None:
     config = load(None, {"state": state, "engine": {"kind": "vllm", "servers": 2}})
     members = fleets.members(config, Path("/base"), 96, None)
