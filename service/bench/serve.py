@@ -7,7 +7,8 @@ generate  model.generate, one request after the other; and, for information, bat
 Everything goes through the engine's own protocol in this process; the daemon's HTTP adds little
 and is left out for all. Swaps go to and fro between the model and one whose weights differ a
 little, with vLLM between two adapters. An answer is `mixed` if it is not what its generation says
-alone: certain in float32, where batching changes no likeliest token.
+alone: certain in float32, where batching changes no likeliest token; elsewhere it turns near ties,
+which `mixed_without_swaps` counts, of half as many answers.
 """
 
 import asyncio
@@ -122,10 +123,11 @@ def _measured(
     swapped, swaps = asyncio.run(_swapping(contender, live, prompts, options))
     pure = {
         (number, prompt): asyncio.run(_ask(engine, number, prompt)).text
-        for number, prompt in {(one.generation, one.prompt) for one in swapped}
+        for number, prompt in {(one.generation, one.prompt) for one in (*idle, *swapped)}
     }
-    usual = [gap for one in swapped for at, gap in one.gaps() if not _within(at, swaps)]
-    during = [gap for one in swapped for at, gap in one.gaps() if _within(at, swaps)]
+    gaps = [gap for one in swapped for gap in one.gaps()]
+    usual = [seconds for at, seconds in gaps if not _touched(at, seconds, swaps)]
+    during = [seconds for at, seconds in gaps if _touched(at, seconds, swaps)]
     return {
         "tokens_per_s": _speed(idle),
         "tokens_per_s_alone": _speed(alone),
@@ -135,6 +137,7 @@ def _measured(
         "ttft_p99_training": _ninetyninth(_first(busy)),
         "dropped": live.dropped,
         "mixed": sum(one.text != pure[one.generation, one.prompt] for one in swapped),
+        "mixed_without_swaps": sum(one.text != pure[one.generation, one.prompt] for one in idle),
         "swap_gap_ms": 1000 * (max(during, default=0.0) - max(usual, default=0.0)),
         "swap_s": median(end - start for start, end in swaps),
     }
@@ -233,8 +236,9 @@ def _training(base: Path) -> Iterator[None]:
             thread.join()
 
 
-def _within(moment: float, spans: Sequence[tuple[float, float]]) -> bool:
-    return any(start <= moment <= end for start, end in spans)
+def _touched(at: float, seconds: float, spans: Sequence[tuple[float, float]]) -> bool:
+    """Whether a pause reaches into one of the spans: it may have begun just before."""
+    return any(at <= end and start <= at + seconds for start, end in spans)
 
 
 def _speed(answers: Sequence[Answer]) -> float:

@@ -25,7 +25,7 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = json.loads(file.read_text())
     assert [row["method"] for row in found["rows"]] == ["embedded", "generate", "generate x3"]
     row = found["rows"][0]
-    assert row["dropped"] == row["mixed"] == 0
+    assert row["dropped"] == row["mixed"] == row["mixed_without_swaps"] == 0
     assert row["tokens_per_s"] > 0 and row["ttft_p99"] >= row["ttft_p50"] > 0
     assert found["ratios"]["clients_over_generate"] > 0
 
@@ -62,4 +62,6 @@ def test_a_refused_request_counts_as_dropped() -> None:
 def test_pauses_between_pieces() -> None:
     answer = serve.Answer(0, "", times=[1.0, 1.5, 3.0])
     assert answer.gaps() == [(1.0, 0.5), (1.5, 1.5)]
-    assert serve._within(1.5, [(1.4, 1.6)]) and not serve._within(1.0, [(1.4, 1.6)])
+    swaps = [(1.4, 1.6)]
+    assert serve._touched(1.5, 0.01, swaps) and serve._touched(1.0, 0.5, swaps)
+    assert not serve._touched(1.0, 0.3, swaps) and not serve._touched(1.7, 1.0, swaps)
