@@ -29,3 +29,14 @@ def lanes(device: torch.device, most: int = LANES) -> Iterator[Executor]:
             yield pool
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What this thread does is left to one core: another thread is waited for."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -3,8 +3,9 @@
 import importlib.util
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,14 +78,36 @@ def load(path: Path, dtype: torch.dtype | None = None) -> LanguageModel:
     return LanguageModel(network, tokenizer)
 
 
-def share(model: LanguageModel, others: Sequence[LanguageModel]) -> None:
-    """Hold the weights that others hold, too, only once: adapters change the upper layers alone."""
-    for other in others:
-        held = dict(other.network.named_parameters())
-        for name, weight in model.network.named_parameters():
-            twin = held.get(name)
-            if twin is not None and twin.shape == weight.shape and torch.equal(twin, weight):
-                weight.data = twin.data
+@torch.no_grad()
+def sibling(model: LanguageModel, directory: Path) -> LanguageModel:
+    """The model with the weights of a directory, without the work of building a network anew; what
+    is equal is held only once: adapters change the upper layers alone.
+
+    Raises TrainingDiverged if a weight is not finite, UnknownModel if it is of another network.
+    """
+    held = model.network.state_dict(keep_vars=True)
+    files = sorted(directory.glob("*.safetensors"))
+    weights = {name: weight for file in files for name, weight in load_file(file).items()}
+    missing = dict(model.network.named_parameters()).keys() - weights.keys()
+    if missing or any(_shape(weights, name) != _shape(held, name) for name in weights):
+        raise UnknownModel(f"{directory} holds other weights than the model that is served")
+    network = deepcopy(model.network, {id(one): one for one in held.values()})
+    for name, weight in weights.items():
+        own = weight.to(held[name].device, held[name].dtype)
+        if not torch.equal(own, held[name]):
+            _put(network, name, own)
+    network.tie_weights()
+    check_finite(network)
+    return LanguageModel(network, model.tokenizer)
+
+
+def _shape(weights: Mapping[str, torch.Tensor], name: str) -> torch.Size | None:
+    return weights[name].shape if name in weights else None
+
+
+def _put(network: nn.Module, name: str, weight: torch.Tensor) -> None:
+    module, _, attribute = name.rpartition(".")
+    setattr(network.get_submodule(module), attribute, nn.Parameter(weight, requires_grad=False))
 
 
 def load_gguf(path: Path) -> LanguageModel:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.records import Chunk
-from policies import forms, skills
+from policies import checks, forms, skills
 from policies.base import Ask, Candidate, Policy, Tools
 from policies.sentences import sentences
 from policies.spans import Span, repeats, spans
@@ -25,9 +25,11 @@ _WORDINGS = 16  # written questions of each sentence: with few, it is not rememb
 _EACH = (4, 10)  # of each fact, at least and at most
 _LEAST = 8  # questions of each sentence, filled up by rule where fewer were written
 _QUESTION_TOKENS = 15
-_WARMTH = 0.7  # temperature
+_WARMTH = 0.4  # temperature: at .7 fewer questions lead to their sentence, and fewer are right
+_TURNS = 2  # times that each fact is asked about: the writer stops after five questions
 _NEAREST = 3  # passages, of which a question's own must be one
 _RELATED = 0.3  # cosine that a question and its passage must have at least
+_EVIDENT = 0.4  # what a written question must reach to be kept, see _evident()
 _WRITTEN = ("qa", "probe")  # questions by a model, which may mean another passage
 _LEANS = re.compile(r"(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Then|There)\b")
 
@@ -53,7 +55,8 @@ class AutonomousLearning(Policy):
         """Written questions that lead to their sentence, and what people type in haste: more of it
         where nothing was written, so that something can examine."""
         known = _distinct(fact for chunk in chunks for fact in facts(chunk))
-        written = _leading(list(dict.fromkeys(_write(known, tools, seed))), known, tools)
+        turns = [one for turn in range(_TURNS) for one in _write(known, tools, seed + turn)]
+        written = _answered(list(dict.fromkeys(turns)), known, tools)
         return [*written, *_hasty(known, written, random.Random(seed))]
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
@@ -68,6 +71,11 @@ class AutonomousLearning(Policy):
         return [found.get(one, 1.0) for one in candidates]
 
 
+def _bare(known: Iterable[Fact]) -> Iterator[Candidate]:
+    """Facts without a question."""
+    return (fact.asked("", "") for fact in known)
+
+
 def _distinct(known: Iterable[Fact]) -> list[Fact]:
     """What several chunks say in the same words under the same heading is asked about once."""
     found: dict[tuple[str, str], Fact] = {}
@@ -77,16 +85,29 @@ def _distinct(known: Iterable[Fact]) -> list[Fact]:
     return list(found.values())
 
 
-def _leading(written: Sequence[Candidate], known: Sequence[Fact], tools: Tools) -> list[Candidate]:
-    """The questions that lie nearest to their own passage: about a third of what a small writer
-    asks has another answer than it was told to ask for, and much of that is found so."""
-    places = list(dict.fromkeys(_place(fact.asked("", "")) for fact in known))
-    rows = _nearness(written, places, tools)
-    return [
-        one
+def _answered(written: Sequence[Candidate], known: Sequence[Fact], tools: Tools) -> list[Candidate]:
+    """The questions that their own passage seems to answer, the most evident of each passage: half
+    of what a small writer asks has no answer there."""
+    number = {place: i for i, place in enumerate(dict.fromkeys(map(_place, _bare(known))))}
+    rows = _nearness(written, list(number), tools)
+    evident = {
+        one: _evident(one, row, number[_place(one)])
         for one, row in zip(written, rows, strict=True)
-        if row.max() >= _RELATED and places[row.argmax()] == _place(one)
-    ]
+        if row.max() >= _RELATED and row.argmax() == number[_place(one)]
+    }
+    counts = Counter[str]()
+    kept = []
+    for one in sorted(evident, key=evident.__getitem__, reverse=True):
+        counts[_place(one)] += 1
+        if evident[one] >= _EVIDENT and counts[_place(one)] <= _WORDINGS:
+            kept.append(one)
+    return kept
+
+
+def _evident(one: Candidate, nearness: NDArray[np.float32], own: int) -> float:
+    """Share of the question's words that stand in its passage, and twice its lead."""
+    asked = checks.words(one.question)
+    return len(asked & checks.words(_place(one))) / len(asked) + 2 * _lead(nearness, own)
 
 
 def _nearness(
@@ -102,11 +123,15 @@ def _nearness(
 def _clarity(nearness: NDArray[np.float32], own: int) -> float:
     """How clearly a question means its own passage and no other: 1/2 where the nearest other one is
     as near, more by half of the lead; 0 if it is not among the nearest."""
-    others = np.delete(nearness, own)
-    rank = 1 + int((others > nearness[own]).sum())
+    rank = 1 + int((nearness > nearness[own]).sum())
     if nearness[own] < _RELATED or rank > _NEAREST:
         return 0.0
-    return (1 + float(nearness[own] - others.max(initial=0))) / 2
+    return (1 + _lead(nearness, own)) / 2
+
+
+def _lead(nearness: NDArray[np.float32], own: int) -> float:
+    """How much nearer a question is to its own passage than to any other."""
+    return float(nearness[own] - np.delete(nearness, own).max(initial=0))
 
 
 def _place(one: Candidate) -> str:

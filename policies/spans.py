@@ -41,6 +41,11 @@ _WORDS = (
     "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|"
     "hundred|thousand|half an?"
 )
+_NO_UNIT = "in|of|to|at|on|for|by|with|from|and|or|is|are|was|were|will|can|may|must|has|had|have"
+_QUANTITY = (  # with the gap after it; "no one will" counts nothing
+    rf"(?<!no )(?<!each )(?<!every )(?<!any )"
+    rf"(?:\d[\d,.]*\d|\d|{_WORDS})[- ](?!(?:{_NO_UNIT})\b)"
+)
 _MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?"
 _CAPITAL = r"[^\W\d_a-z][\w'’-]*\w"  # noqa: RUF001
@@ -53,14 +58,15 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (Kind.DATE, re.compile(r"\b\d{4}-\d\d-\d\d\b|\b\d+(?:st|nd|rd|th)\b")),
     (Kind.TIME, re.compile(r"\b\d{1,2}:\d{2}(?: ?[ap]\.?m\b)?")),
     (Kind.YEAR, re.compile(r"\b(?:1[5-9]|20)\d\d\b(?![.,]?\d)")),
-    (Kind.COUNT, re.compile(rf"\b(?:\d[\d,.]*\d|\d|{_WORDS})[- ][a-z]+\b")),
+    (Kind.COUNT, re.compile(rf"\b{_QUANTITY}[a-z]*[a-rt-z] [a-z]+s\b")),  # three working days
+    (Kind.COUNT, re.compile(rf"\b{_QUANTITY}[a-z]+\b")),
     (Kind.NUMBER, re.compile(r"\b\d[\d,.]*\d\b|\b\d\b")),
     (Kind.DAY, re.compile(rf"\b(?:{_DAY}|{_MONTH})\b")),
     (Kind.NAME, re.compile(rf"\b{_CAPITAL}(?: (?:(?:of|de|van|von|the) )?{_CAPITAL})*")),
 )
 _ENDING = re.compile(
     r"\b(?:is|are|was|were|called|named|behind|under|beside|near|by|in|at|from|of|with|than|for|to)"
-    r"\s+([^\s,;:]+(?: [^\s,;:]+){0,4})[.;!]?$"
+    r"\s+(?!\w+ed\b)([^\s,;:]+(?: [^\s,;:]+){0,4})[.;!]?$"  # "before it is placed" names nothing
 )
 _ACTS = re.compile(r" (?:is|was|has|had|will|can|may|must|\w+[^\Ws]s|\w+ed)\b")  # as one thing does
 _NOT_A_PLACE = frozenset({"the", "in", "at", "on", "from", "to", "near", "a", "an", "of"})
@@ -94,13 +100,18 @@ def _named(kind: Kind, start: int, end: int, sentence: str) -> Span | None:
             return None
         if _common(first):
             start, text = start + len(first) + 1, rest
-    if not text:
+    if not text or sentence.startswith(":", end) or (_begins(sentence, start) and _common(text)):
         return None
     words = text.split()
     before = sentence[:start].split()
     preceded = before[-1].lower() if before else ""
     person = len(words) in {2, 3} and preceded not in _NOT_A_PLACE
     return Span(Kind.PERSON if person else Kind.NAME, start, end, text)
+
+
+def _begins(sentence: str, start: int) -> bool:
+    """Whether a part of a sentence begins there: a cell of a table, what follows a semicolon."""
+    return sentence[:start].rstrip().endswith((";", ":"))
 
 
 def _common(word: str) -> bool:

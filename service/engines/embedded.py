@@ -18,6 +18,7 @@ import torch
 
 from agent import models
 from agent.decoding import Decoder, Line, decoder
+from agent.lanes import alone
 from memory.errors import Busy, LearndError, PromptTooLong, UnknownModel
 from service.engines.base import FinishReason, GenerateRequest, Piece
 from service.engines.text import TextStream
@@ -135,11 +136,14 @@ class EmbeddedEngine:
         return len(self._waiting)
 
     def load(self, generation: int, path: Path | None) -> None:
-        model = models.load(path or self._base)
         with self._change:
-            others = [each.model for each in self._models.values()]
-        models.share(model, others)
-        loaded = _Loaded(model, decoder(model))
+            held = next(iter(self._models.values()), None)
+        with alone():  # the cores are for answers
+            if path and held:
+                model = models.sibling(held.model, path)
+            else:
+                model = models.load(path or self._base)
+            loaded = _Loaded(model, decoder(model))
         with self._change:
             self._models[generation] = loaded
 

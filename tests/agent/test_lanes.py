@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from agent.lanes import LANES, lanes
+from agent.lanes import LANES, alone, lanes
 
 CPU = torch.device("cpu")
 
@@ -40,3 +40,10 @@ def test_fewer_lanes_have_more_threads() -> None:
     torch.set_num_threads(4)
     with lanes(CPU, 1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 4
+
+
+def test_what_is_done_alone_takes_one_core() -> None:
+    torch.set_num_threads(4)
+    with alone():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 4

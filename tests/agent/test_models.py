@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 
 from agent import models
 from agent.models import LanguageModel
-from memory.errors import TrainingDiverged
+from memory.errors import TrainingDiverged, UnknownModel
+from tests.helpers.tiny_model import save_tiny_model
 
 
 def test_weights_that_are_not_finite_are_refused(tiny_path: Path, tmp_path: Path) -> None:
@@ -61,9 +62,30 @@ def test_sentences_that_mean_the_same_lie_near() -> None:
     assert one @ same > one @ other + 0.2
 
 
-def test_equal_weights_are_held_once(tiny_path: Path) -> None:
-    one, other = models.load(tiny_path), models.load(tiny_path)
-    next(other.network.parameters()).data.add_(1)
-    models.share(other, [one])
-    pairs = list(zip(one.network.parameters(), other.network.parameters(), strict=True))
-    assert [a.data_ptr() == b.data_ptr() for a, b in pairs] == [False] + [True] * (len(pairs) - 1)
+def test_a_sibling_says_what_its_own_weights_say(tiny_path: Path, tmp_path: Path) -> None:
+    other = save_tiny_model(tmp_path, seed=9)
+    tokens = torch.tensor([[1, 5, 3]])
+    sibling = models.sibling(models.load(tiny_path), other)
+    assert torch.equal(sibling.network(tokens).logits, models.load(other).network(tokens).logits)
+
+
+def test_a_sibling_holds_equal_weights_only_once(tiny_path: Path, tmp_path: Path) -> None:
+    one, changed = models.load(tiny_path), models.load(tiny_path)
+    last = changed.network.get_parameter("model.layers.1.mlp.down_proj.weight")
+    last.data.add_(1)
+    models.save(changed, tmp_path)
+    other = models.sibling(one, tmp_path)
+    pairs = zip(one.network.named_parameters(), other.network.parameters(), strict=True)
+    apart = [name for (name, a), b in pairs if a.data_ptr() != b.data_ptr()]
+    assert apart == ["model.layers.1.mlp.down_proj.weight"]
+
+
+def test_a_sibling_is_finite_and_of_the_same_network(tiny_path: Path, tmp_path: Path) -> None:
+    one, broken = models.load(tiny_path), models.load(tiny_path)
+    next(broken.network.parameters()).data[0, 0] = torch.nan
+    models.save(broken, tmp_path / "broken")
+    with pytest.raises(TrainingDiverged, match="NaN"):
+        models.sibling(one, tmp_path / "broken")
+    save_file({"model.norm.weight": torch.ones(3)}, tmp_path / "one.safetensors")
+    with pytest.raises(UnknownModel, match="holds other weights"):
+        models.sibling(one, tmp_path)

@@ -16,7 +16,7 @@ EXACT = 1e-4  # of logits about 3 apart, in float32
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> models.LanguageModel:
-    return models.load(save_tiny_model(tmp_path_factory.mktemp("tiny"), 1))
+    return models.load(save_tiny_model(tmp_path_factory.mktemp("tiny"), 1), torch.float32)
 
 
 class Pair:
