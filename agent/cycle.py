@@ -11,6 +11,7 @@ from pathlib import Path
 from agent import consolidation, contradictions, directives, general, material, repair
 from agent.batching import choose
 from agent.chunking import split
+from agent.endpoint import Endpoint
 from agent.examination import Examination
 from agent.executor import Executor, Report
 from agent.material import Material
@@ -22,7 +23,7 @@ from agent.study import StudyRequest, study
 from agent.train import TrainRequest, train
 from memory.artifacts import Artifacts
 from memory.durable import disk_full_named, failpoint, require_space
-from memory.errors import GaveWay, LearndError, StaleParent, StateError
+from memory.errors import GaveWay, LearndError, StaleParent, StateError, Unavailable
 from memory.index import TextIndex
 from memory.records import (
     FINAL_STAGES,
@@ -54,6 +55,7 @@ class Cycle:
         settings: PipelineSettings,
         base: Path,
         study_adapter: Path | None = None,
+        endpoint: Callable[[], Endpoint | None] = lambda: None,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
@@ -66,6 +68,7 @@ class Cycle:
         self._settings = settings
         self._base = base
         self._study_adapter = study_adapter
+        self._endpoint = endpoint  # where study items are written; None: in the executor
         # an adapter, and a merged model of up to twice the bytes, while the old one is kept
         self._room = 3 * sum(file.stat().st_size for file in base.glob("*.safetensors"))
         store.add_general(general.probes())
@@ -81,7 +84,7 @@ class Cycle:
     def run_pending(self, report: Report) -> list[Batch]:
         """Finish the live batch, then learn what is pending, batch by batch.
 
-        Raises StateError (DiskFull and its like): the batch waits where it is.
+        Raises StateError (DiskFull and its like), Unavailable: the batch waits where it is.
         """
         finished = []
         try:
@@ -168,7 +171,7 @@ class Cycle:
             return self.step(batch, report)
         except StaleParent:
             return self._store.restart_batch(batch)
-        except StateError:
+        except (StateError, Unavailable):
             raise
         except GaveWay as error:
             return self._store.fail_stage(batch, str(error), max_attempts=1)
@@ -203,6 +206,7 @@ class Cycle:
             probes_per_chunk=settings.probes_each(len(chunks)),
             seed=_seed(batch),
             training=self._settings.train,
+            endpoint=self._endpoint(),
         )
         plan = self._executor.run(study, request, report)
         kind = directives.kind(chunks)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agent import models
 from agent.directives import follow
+from agent.endpoint import Endpoint, RemoteWriter, away_named
 from agent.executor import Report
 from agent.generate import Asked, Writer, generate
 from agent.likelihood import likelihoods
@@ -45,15 +46,17 @@ class StudyRequest:
     probes_per_chunk: int
     seed: int
     training: TrainSettings = _TRAINING  # of throw-away adapters, but for their tokens
+    endpoint: Endpoint | None = None  # that writes; None: this process does
 
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
     """What is trained on, and what is asked; probes that are wrong say so. Raises UnknownPolicy,
-    PoliciesFailed."""
-    tools = _tools(request, report)
-    studied = proposed(request, tools)
-    plan = select(request.chunks, studied.trusted, request.probes_per_chunk, request.seed)
-    found = faults(plan.probes, request.chunks, tools)
+    PoliciesFailed, Unavailable."""
+    with away_named():
+        tools = _tools(request, report)
+        studied = proposed(request, tools)
+        plan = select(request.chunks, studied.trusted, request.probes_per_chunk, request.seed)
+        found = faults(plan.probes, request.chunks, tools)
     return replace(
         plan,
         probes=tuple(replace(probe, fault=found.get(probe, "")) for probe in plan.probes),
@@ -80,7 +83,10 @@ def _pipeline(request: StudyRequest) -> Pipeline:
 def _tools(request: StudyRequest, report: Report) -> "ModelTools":
     report(Progress("study", 0, 1))  # loading takes its time
     adapter, embedder = request.study_adapter, request.embedder
-    return opened(request.base, adapter, embedder, request.training, report)
+    tools = opened(request.base, adapter, embedder, request.training, report)
+    if place := request.endpoint:
+        tools.write_with(RemoteWriter(place, place.practised), RemoteWriter(place, place.published))
+    return tools
 
 
 def opened(
@@ -110,7 +116,7 @@ class ModelTools:
         writer: Writer = generate,
     ) -> None:
         self._model = model
-        self._writer = writer
+        self._writers = {True: writer, False: writer}  # practised, and as published
         self._embedder = embedder
         self._base = base  # that throw-away adapters are trained on, as the real one is
         self._training = training
@@ -118,6 +124,10 @@ class ModelTools:
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._done = 0
         self._total = 0
+
+    def write_with(self, practised: Writer, published: Writer) -> None:
+        """From now on these write, whatever the model is read with."""
+        self._writers = {True: practised, False: published}
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """See policies.base.Tools."""
@@ -137,7 +147,9 @@ class ModelTools:
         prompts = [
             Asked(tuple(question_tokens(model.tokenizer, ask.prompt)), ask.most) for ask in asks
         ]
-        return self._writer(model, model.network, prompts, temperature, seed, self._count)
+        return self._writers[practised](
+            model, model.network, prompts, temperature, seed, self._count
+        )
 
     @cached_property
     def _published(self) -> LanguageModel:

@@ -1,4 +1,4 @@
-"""What serving is measured with: transformers' generate, and a generation that differs a little."""
+"""What serving is measured with: transformers' generate, and generations that differ a little."""
 
 import time
 from collections.abc import Sequence
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import torch
 
-from agent import models
+from agent import models, train
+from agent.settings import TrainSettings
 
 _CHANGE = 1e-3  # of a weight, about; they are about .1
+_SPREAD = 0.02  # of an adapter's output half: answers become other ones
 
 
 def generate(path: Path, prompts: Sequence[str], most: int, together: int) -> tuple[int, float]:
@@ -54,3 +56,16 @@ def disturb(base: Path, directory: Path, seed: int) -> None:
             noise = torch.empty_like(weight).normal_(0.0, _CHANGE, generator=chance)
             weight.add_(noise)
     models.save(model, directory)
+
+
+@torch.no_grad()
+def write_adapter(base: Path, directory: Path, seed: int, rank: int) -> Path:
+    """Write an adapter as training does, but by chance; returns its directory, which is new."""
+    torch.manual_seed(seed)
+    network = train.adapted(models.load(base), None, TrainSettings(rank=rank))
+    for name, parameter in network.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(parameter, std=_SPREAD)
+    directory.mkdir()
+    models.save_adapter(network, base.name, directory, torch.float32)
+    return directory

@@ -88,11 +88,8 @@ class Artifacts:
 
     def ranks(self) -> list[int]:
         """The rank of each published adapter."""
-        found = []
-        for path in (self.root / "adapters").glob("*/adapter_config.json"):
-            config = json.loads(path.read_bytes())
-            found.append(max([config["r"], *config.get("rank_pattern", {}).values()]))
-        return found
+        configs = (self.root / "adapters").glob("*/adapter_config.json")
+        return [rank_of(config.parent) for config in configs]
 
     def is_sound(self, kind: Kind, digest: str) -> bool:
         """Whether verify() would succeed."""
@@ -124,6 +121,12 @@ class Artifacts:
             fsync_directory(directory.parent)
             failpoint("artifacts.collect")
             shutil.rmtree(aside.parent)
+
+
+def rank_of(adapter: Path) -> int:
+    """The greatest rank in an adapter's directory."""
+    config = json.loads((adapter / "adapter_config.json").read_bytes())
+    return int(max([config["r"], *config.get("rank_pattern", {}).values()]))
 
 
 def canonical(value: Any) -> bytes:

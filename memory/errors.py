@@ -18,6 +18,7 @@ LearndError
 ├── PoliciesFailed        every policy of the pipeline raised; nothing can be studied
 ├── TrainingDiverged      a loss, gradient or weight is not finite
 ├── ChildFailed           the child process ended without a result
+├── Unavailable           what answers is away for the moment
 └── Busy                  the queue of requests is full
 """
 
@@ -95,6 +96,10 @@ class TrainingDiverged(LearndError):
 
 class ChildFailed(LearndError):
     """The child process ended without a result."""
+
+
+class Unavailable(LearndError):
+    """What answers is not there at the moment; try again shortly."""
 
 
 class Busy(LearndError):

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from memory.errors import BadInput, Busy, LearndError, PromptTooLong, UnknownModel
+from memory.errors import BadInput, Busy, LearndError, PromptTooLong, Unavailable, UnknownModel
 from memory.records import Generation
-from service.engines.base import FinishReason, Piece, Unavailable
+from service.engines.base import FinishReason, Piece
 from service.slot import NotReady
 
 Json = dict[str, Any]

@@ -40,6 +40,7 @@ AnyPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 _PIPELINE = PipelineSettings()
 _NO_TOKEN = SecretStr("")
@@ -83,6 +84,7 @@ class EngineSettings:
     servers: Positive = 1  # vLLM servers that learnd starts
     python: AnyPath = Path(".venv-vllm/bin/python")  # that has vLLM
     arguments: tuple[str, ...] = ()  # more options for the vLLM that learnd starts
+    study_share: Share = 0.25  # of each vLLM, for writing study items; 0: learnd does it itself
     start_seconds: Seconds = 600.0  # until vLLM must hold a generation
 
 

@@ -51,10 +51,10 @@ def run(config: Config, docs: Path, announce: Callable[[str], None]) -> None:
 
                 def open_work() -> wiring.Work:
                     executor = wiring.open_executor(config, state)
-                    cycle = wiring.open_cycle(config, state, base, executor)
+                    cycle = wiring.open_cycle(config, state, base, executor, engine)
                     return wiring.Work(intake, cycle, executor.start)
 
-                learner = Learner(open_work, state.store, slot, metrics)
+                learner = Learner(open_work, state.store, slot, metrics, config.attempts)
                 service = Service(config, state.store, engine, slot, learner, metrics, locate)
                 with _systemd() as notify, _wakers(config, intake.watch, learner.wake):
                     asyncio.run(Daemon(service, learner, notify, announce).main(listener))

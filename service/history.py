@@ -1,26 +1,32 @@
 """`learnd history`, `/v1/history`: per document what is known, what slipped, what repaired it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from memory.records import Generation
 from memory.store import Conflict, Moment, Recall, Store
 
 
 def rows(store: Store) -> list[dict[str, Any]]:
     """A row a version of a document, with its story in words and in numbers."""
     moments = groupby(store.moments(), key=lambda one: (one.path, one.version))
-    conflicts = store.conflicts()
-    return [_row(path, version, list(told), conflicts) for (path, version), told in moments]
+    conflicts, undone = store.conflicts(), _undone(store.generations())
+    return [_row(path, version, list(told), conflicts, undone) for (path, version), told in moments]
 
 
 def _row(
-    path: str, version: int, told: Sequence[Moment], conflicts: Sequence[Conflict]
+    path: str,
+    version: int,
+    told: Sequence[Moment],
+    conflicts: Sequence[Conflict],
+    undone: Mapping[int, Generation],
 ) -> dict[str, Any]:
     mine = (one for one in conflicts if (one.path, one.version) == (path, version))
     against = dict.fromkeys(f"contradicts {one.earlier_path}" for one in mine)
-    story = [*map(_told, told), *against]
+    back = undone.get(told[0].generation)
+    story = [*map(_told, told), f"{back.name}: {back.note}" if back else "", *against]
     return {
         "path": path,
         "version": version,
@@ -39,6 +45,18 @@ def _told(moment: Moment) -> str:
     if not changes:
         return ""
     return f"g{moment.generation}: {', '.join(changes)} of {moment.asked}"
+
+
+def _undone(generations: Sequence[Generation]) -> dict[int, Generation]:
+    """Of each generation that was taken back, the rollback that did it first."""
+    found: dict[int, Generation] = {}
+    weights = [(each.adapter, each.model) for each in generations]
+    for back in generations[1:]:
+        if back.batch_id is None:
+            origin = weights.index((back.adapter, back.model))
+            for each in generations[origin + 1 : back.number]:
+                found.setdefault(each.number, back)
+    return found
 
 
 def draw(recall: Sequence[Recall], file: Path) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Protocol
 
-from memory.errors import DiskFull, GaveWay
+from memory.errors import DiskFull, GaveWay, Unavailable
 from memory.records import Batch, Generation, Progress
-from service.engines.base import Unavailable
+from service.engines.canary import Unfit
 from service.logs import logger
 from service.metrics import Metrics, StageClock
-from service.slot import Slot
+from service.slot import Slot, rollback_target
 
 
 class Stopping(BaseException):
@@ -48,10 +48,14 @@ class Work(Protocol):
     def get_ready(self) -> None: ...
 
 
-class Head(Protocol):
-    """What of the store the learner reads."""
+class Lineage(Protocol):
+    """What of the store the learner uses."""
 
     def head(self) -> Generation: ...
+
+    def generations(self) -> Sequence[Generation]: ...
+
+    def give_up(self, number: int, reason: str, max_attempts: int) -> Generation: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +78,16 @@ class Learner:
     def __init__(
         self,
         open_work: Callable[[], Work],
-        store: Head,
+        store: Lineage,
         slot: Slot,
         metrics: Metrics,
+        attempts: int,
     ) -> None:
         self._open_work = open_work
         self._store = store
         self._slot = slot
         self._metrics = metrics
+        self._attempts = attempts  # of documents whose generation is given up
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._clock = StageClock(self._stage_done)
@@ -109,7 +115,7 @@ class Learner:
 
     def _run(self) -> None:
         try:
-            self._slot.follow(self._store.head())
+            self._follow()
             work = self._open_work()
             while not self._stop.is_set():
                 self._wake.clear()
@@ -172,7 +178,21 @@ class Learner:
         for batch in batches:
             self._metrics.batch(batch)
             logger().info("batch done", batch=batch.id, stage=batch.stage.value)
-        self._slot.follow(self._store.head())
+        self._follow()
+
+    def _follow(self) -> None:
+        """Serve the head. One that a server gets wrong is given up for the one before it, and its
+        documents are tried anew."""
+        head = self._store.head()
+        try:
+            self._slot.follow(head)
+        except Unfit as error:
+            if self._store.head() == head:  # else somebody has chosen another one meanwhile
+                earlier = rollback_target(self._store.generations())
+                self._store.give_up(earlier, str(error), self._attempts)
+                logger().warning("generation given up", generation=head.name, reason=str(error))
+            self.wake()
+            self._slot.follow(self._store.head())
 
     def _on_progress(self, progress: Progress) -> None:
         """A new stage is also the moment to serve what an earlier batch of this round promoted."""
@@ -181,7 +201,7 @@ class Learner:
         before = self.activity.progress
         if before is None or before.stage != progress.stage:
             with suppress(Unavailable):  # no fault of the batch; tried again, and told, at its end
-                self._slot.follow(self._store.head())
+                self._follow()
         self._clock(progress)
         self.activity = Activity("learning", progress=progress)
 

@@ -14,6 +14,7 @@ from typing import Any
 from memory.errors import LearndError, StateError
 from service import client, wiring
 from service.config import Config, default_file
+from service.engines.managed import require_python
 from service.engines.vllm import Server
 
 FREE_BYTES = 2_000_000_000  # a few generations of a small model
@@ -139,8 +140,8 @@ def _engine(config: Config) -> Iterator[str]:
     yield config.engine.kind
     if config.engine.kind == "embedded":
         return
-    if not config.engine.urls and not os.access(config.engine.python, os.X_OK):
-        raise Ailing(f"engine.python {config.engine.python} is not there: `make vllm` sets it up")
+    if not config.engine.urls:
+        require_python(config.engine.python)
     for url in config.engine.urls:
         with closing(Server(url, config.engine.api_key.get_secret_value())) as server:
             server.require(server.look(), wiring.base_model(config), config.model)

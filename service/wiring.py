@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from hashlib import sha256
 from pathlib import Path
-from secrets import token_hex
-from socket import gethostname
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,7 +16,7 @@ from memory.errors import BadConfig, StateCorrupt
 from memory.records import Batch, DocumentState, Generation, Progress
 from memory.store import Store
 from service.config import Config
-from service.engines.base import Engine
+from service.engines.base import Engine, Remote
 
 if TYPE_CHECKING:  # these load torch, or much else
     import numpy as np
@@ -30,7 +27,6 @@ if TYPE_CHECKING:  # these load torch, or much else
     from agent.intake import Intake, ScanReport
     from agent.models import Embedder
     from agent.routing import Router
-    from service.engines.roster import Member
     from service.engines.routed import Routes
 
 
@@ -178,8 +174,10 @@ def open_executor(config: Config, state: State) -> "LocalExecutor":
     return executor
 
 
-def open_cycle(config: Config, state: State, base: Path, executor: "Executor") -> "Cycle":
-    """The pipeline with its embedder; takes seconds."""
+def open_cycle(
+    config: Config, state: State, base: Path, executor: "Executor", engine: Engine | None = None
+) -> "Cycle":
+    """The pipeline with its embedder; takes seconds. A remote engine also writes for it."""
     from agent import catalog
     from agent.cycle import Cycle
     from memory.index import TextIndex
@@ -193,6 +191,7 @@ def open_cycle(config: Config, state: State, base: Path, executor: "Executor") -
         settings=config.pipeline,
         base=base,
         study_adapter=catalog.study_adapter(_model_name(config)),
+        endpoint=engine.endpoint if isinstance(engine, Remote) else lambda: None,
     )
 
 
@@ -249,44 +248,9 @@ def _open_embedded(config: Config, base: Path, state: State) -> Engine:
 
 
 def _open_fleet(config: Config, base: Path, state: State) -> Engine:
-    """vLLM servers that run already, or our own."""
-    from agent.examine import is_right
-    from service.engines.canary import Canary
-    from service.engines.fleet import Fleet, Model
+    from service import fleets
 
-    here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
-    owner = sha256(here.encode()).hexdigest()[:8]  # who only reads shares no names with the daemon
-    members = _attached(config) if config.engine.urls else _managed(config, base, state)
-    limit = config.server.parallel + config.server.queue
-    model = Model(base, _model_name(config), owner)
-    canary = Canary(state.store, is_right)
-    return Fleet(members, model, limit, config.engine.start_seconds, canary=canary)
-
-
-def _attached(config: Config) -> "list[Member]":
-    from service.engines.roster import Member
-    from service.engines.vllm import Server
-
-    key = config.engine.api_key.get_secret_value()
-    return [Member(Server(url, key)) for url in config.engine.urls]
-
-
-def _managed(config: Config, base: Path, state: State) -> "list[Member]":
-    from agent.models import preferred_dtype
-    from service.engines.managed import Managed, arguments
-    from service.engines.roster import Member
-    from service.engines.vllm import Server
-    from service.slot import EXTRA
-
-    rank = max([config.train.rank, *state.artifacts.ranks()])
-    places = EXTRA + 2  # the head, and one that is draining
-    dtype = str(preferred_dtype()).removeprefix("torch.")  # as in examinations
-    engine = config.engine
-    options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
-    python = engine.python.absolute()
-    logs = [config.state / f"vllm-{number}.log" for number in range(engine.servers)]
-    children = [Managed(python, options, log if state.writable else None) for log in logs]
-    return [Member(Server("http://vllm", socket=child.socket), child) for child in children]
+    return fleets.open_fleet(config, base, _model_name(config), state)
 
 
 def open_routes(config: Config, state: State) -> "Callable[[], Routes]":

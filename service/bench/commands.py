@@ -246,6 +246,7 @@ def serve(
     clients: Annotated[int, typer.Option(min=1, help="That ask at the same time.")] = 8,
     requests: Annotated[int, typer.Option(min=4, help="That they make, all together.")] = 24,
     seed: Annotated[int, typer.Option(help="Which questions, and when.")] = 0,
+    engine: Annotated[str | None, typer.Option(help="vllm: beside the embedded one.")] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     json_file: JsonFile = None,
@@ -254,7 +255,7 @@ def serve(
     from service import render
     from service.bench import outcome, serve
 
-    settings = configured(config, model=model)
+    settings = configured(config, model=model, engine_kind=engine)
     check_writable(json_file)
     with render.progress_bars() as show:
         for found in serve.run(settings, serve.Options(clients, requests, seed), show):

@@ -1,11 +1,14 @@
 """`learnd bench serve`: how fast are answers, and what do training and a swap cost?
 
 embedded  the engine of the daemon, asked by clients that come at random, and by one alone
+vllm      with `--engine vllm` the other one, too, on the same questions
 generate  model.generate, one request after the other; and, for information, batches of as many
 
-Everything goes through the engine's own protocol in this process; HTTP adds little. Swaps go to
-and fro between the model and one whose weights differ a little. An answer is `mixed` if it is not
-what its generation says alone: certain in float32, where batching changes no likeliest token.
+Everything goes through the engine's own protocol in this process; the daemon's HTTP adds little
+and is left out for all. Swaps go to and fro between the model and one whose weights differ a
+little, with vLLM between two adapters. An answer is `mixed` if it is not what its generation says
+alone: certain in float32, where batching changes no likeliest token; elsewhere it turns near ties,
+which `mixed_without_swaps` counts, of half as many answers.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -25,6 +28,7 @@ from agent.executor import LocalExecutor
 from memory.errors import LearndError
 from memory.records import Progress, StudyItem
 from service.bench.absorb import Show
+from service.bench.contenders import OPENERS, Contender, Course, chosen
 from service.bench.outcome import Outcome, Row, machine
 from service.config import Config
 from service.engines.base import Engine, GenerateRequest, Message
@@ -72,58 +76,58 @@ class Live:
         self.dropped = 0
 
 
-def open_engine(base: Path, clients: int) -> Engine:
-    """The engine that is measured, with the base as generation 0."""
-    from service.engines.embedded import EmbeddedEngine
-
-    engine = EmbeddedEngine(base, clients, clients)
-    engine.load(0, None)
-    return engine
-
-
 def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
     """Measure; an outcome after each row."""
     from agent import catalog, general, yardstick
 
-    base = catalog.resolve(config.model, config.cache)
+    methods, base = chosen(config), catalog.resolve(config.model, config.cache)
     chance = random.Random(options.seed)
     prompts = chance.sample(general.everything(), options.requests)
     settings = {**asdict(options), "model": config.model, "max_tokens": MOST}
-    show(Progress("bench", 0, 3, "embedded"))
-    with TemporaryDirectory(prefix="learnd-") as scratch:
-        yardstick.disturb(base, Path(scratch), options.seed)
-        engine = open_engine(base, options.clients)
-        try:
-            row = _measured(engine, Path(scratch), base, prompts, options)
-        finally:
-            engine.close()
-    rows: list[Row] = [{"method": "embedded", **row}]
-    yield Outcome("serve", settings, machine(), tuple(rows), {})
-    for number, together in enumerate((1, options.clients), start=1):
+    rows, total = list[Row](), len(methods) + 2
+    for method in methods:
+        show(Progress("bench", len(rows), total, method))
+        rows.append({"method": method, **_engine(method, config, base, prompts, options)})
+        yield Outcome("serve", settings, machine(), tuple(rows), {})
+    for together in (1, options.clients):
         name = "generate" if together == 1 else f"generate x{together}"
-        show(Progress("bench", number, 3, name))
+        show(Progress("bench", len(rows), total, name))
         few = prompts[: max(options.clients, options.requests // 3)]
         tokens, seconds = yardstick.generate(base, few, MOST, together)
         speed = {"tokens_per_s": tokens / seconds}
-        rows.append({"method": name, **dict.fromkeys(row), **speed})
+        rows.append({**dict.fromkeys(rows[0]), "method": name, **speed})
         yield Outcome("serve", settings, machine(), tuple(rows), _ratios(rows))
 
 
-def _measured(
-    engine: Engine, other: Path, base: Path, prompts: Sequence[str], options: Options
+def _engine(
+    method: str, config: Config, base: Path, prompts: Sequence[str], options: Options
 ) -> dict[str, Any]:
-    live = Live()
+    """The figures of one engine, which is opened and closed for them."""
+    course = Course(base, options.clients, options.seed)
+    with (
+        TemporaryDirectory(prefix="learnd-") as scratch,
+        OPENERS[method](config, course, Path(scratch)) as contender,
+    ):
+        return _measured(contender, base, prompts, options)
+
+
+def _measured(
+    contender: Contender, base: Path, prompts: Sequence[str], options: Options
+) -> dict[str, Any]:
+    engine, live = contender.engine, Live()
+    asyncio.run(_ask(engine, live.generation, "Who?"))  # what is done once is done before
     alone = asyncio.run(_crowd(engine, live, prompts[: max(4, len(prompts) // 4)], 1, 0))
     idle = asyncio.run(_crowd(engine, live, prompts, options.clients, options.seed))
     with _training(base):
         busy = asyncio.run(_crowd(engine, live, prompts, options.clients, options.seed))
-    swapped, swaps = asyncio.run(_swapping(engine, live, other, prompts, options))
+    swapped, swaps = asyncio.run(_swapping(contender, live, prompts, options))
     pure = {
         (number, prompt): asyncio.run(_ask(engine, number, prompt)).text
-        for number, prompt in {(one.generation, one.prompt) for one in swapped}
+        for number, prompt in {(one.generation, one.prompt) for one in (*idle, *swapped)}
     }
-    usual = [gap for one in swapped for at, gap in one.gaps() if not _within(at, swaps)]
-    during = [gap for one in swapped for at, gap in one.gaps() if _within(at, swaps)]
+    gaps = [gap for one in swapped for gap in one.gaps()]
+    usual = [seconds for at, seconds in gaps if not _touched(at, seconds, swaps)]
+    during = [seconds for at, seconds in gaps if _touched(at, seconds, swaps)]
     return {
         "tokens_per_s": _speed(idle),
         "tokens_per_s_alone": _speed(alone),
@@ -133,6 +137,7 @@ def _measured(
         "ttft_p99_training": _ninetyninth(_first(busy)),
         "dropped": live.dropped,
         "mixed": sum(one.text != pure[one.generation, one.prompt] for one in swapped),
+        "mixed_without_swaps": sum(one.text != pure[one.generation, one.prompt] for one in idle),
         "swap_gap_ms": 1000 * (max(during, default=0.0) - max(usual, default=0.0)),
         "swap_s": median(end - start for start, end in swaps),
     }
@@ -171,18 +176,18 @@ async def _crowd(
 
 
 async def _swapping(
-    engine: Engine, live: Live, other: Path, prompts: Sequence[str], options: Options
+    contender: Contender, live: Live, prompts: Sequence[str], options: Options
 ) -> tuple[list[Answer], list[tuple[float, float]]]:
     """Answers while new generations come, and when each was loaded. The last two stay."""
-    swaps: list[tuple[float, float]] = []
+    swaps, engine = list[tuple[float, float]](), contender.engine
     crowd = asyncio.ensure_future(
         _crowd(engine, live, [*prompts, *prompts], options.clients, options.seed)
     )
-    for number in range(1, SWAPS + 1):
+    for number, other in zip(range(1, SWAPS + 1), cycle(contender.others), strict=False):
         if crowd.done():
             break
         start = time.monotonic()
-        await asyncio.to_thread(engine.load, number, other if number % 2 else None)
+        await asyncio.to_thread(engine.load, number, other)
         swaps.append((start, time.monotonic()))
         live.generation = number
         await asyncio.sleep(REST)
@@ -231,8 +236,9 @@ def _training(base: Path) -> Iterator[None]:
             thread.join()
 
 
-def _within(moment: float, spans: Sequence[tuple[float, float]]) -> bool:
-    return any(start <= moment <= end for start, end in spans)
+def _touched(at: float, seconds: float, spans: Sequence[tuple[float, float]]) -> bool:
+    """Whether a pause reaches into one of the spans: it may have begun just before."""
+    return any(at <= end and start <= at + seconds for start, end in spans)
 
 
 def _speed(answers: Sequence[Answer]) -> float:
@@ -250,11 +256,18 @@ def _ninetyninth(seconds: Sequence[float]) -> float:
 
 
 def _ratios(rows: Sequence[Row]) -> dict[str, float | None]:
-    """How the engine stands to model.generate, and what training costs it."""
-    engine, generate = rows[0], rows[1]["tokens_per_s"]
-    return {
-        "clients_over_generate": engine["tokens_per_s"] / generate,
-        "alone_over_generate": engine["tokens_per_s_alone"] / generate,
-        "speed_training_over_idle": engine["tokens_per_s_training"] / engine["tokens_per_s"],
-        "ttft_p99_training_over_idle": engine["ttft_p99_training"] / engine["ttft_p99"],
-    }
+    """How the engines stand to model.generate and to each other, and what training costs them."""
+    found: dict[str, float | None] = {}
+    embedded, *others = [row for row in rows if row["ttft_p50"] is not None]
+    generate = next(row for row in rows if row["method"] == "generate")["tokens_per_s"]
+    for row in (embedded, *others):
+        prefix = "" if row is embedded else f"{row['method']}_"
+        found |= {
+            f"{prefix}clients_over_generate": row["tokens_per_s"] / generate,
+            f"{prefix}alone_over_generate": row["tokens_per_s_alone"] / generate,
+            f"{prefix}speed_training_over_idle": row["tokens_per_s_training"] / row["tokens_per_s"],
+            f"{prefix}ttft_p99_training_over_idle": row["ttft_p99_training"] / row["ttft_p99"],
+        }
+    for row in others:
+        found[f"{row['method']}_over_embedded"] = row["tokens_per_s"] / embedded["tokens_per_s"]
+    return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from memory.errors import LearndError
+from agent.endpoint import Endpoint
 
 FinishReason = Literal["stop", "length"]
 
@@ -38,10 +38,6 @@ class Piece:
     tokens: int  # generated for this piece
     prompt_tokens: int  # of the request, the same in all its pieces
     finish_reason: FinishReason | None = None
-
-
-class Unavailable(LearndError):
-    """What answers is not there at the moment; try again shortly."""
 
 
 class Engine(Protocol):
@@ -79,3 +75,6 @@ class Remote(Protocol):
     @property
     def fault(self) -> str | None:
         """Why nothing can be answered at present; None: all is well."""
+
+    def endpoint(self) -> Endpoint | None:
+        """Where study items are written; None: not here. Raises Unavailable."""

@@ -16,6 +16,10 @@ LEAST: Final = 0.8  # of them that must be right again: other kernels may turn a
 Ask = Callable[[Sequence[str]], Sequence[str]]  # questions -> answers
 
 
+class Unfit(Refused):
+    """A server answers with a generation otherwise than its examination found."""
+
+
 class Examined(Protocol):
     """What of the store the canary reads."""
 
@@ -34,14 +38,14 @@ class Canary:
     is_right: Callable[[str, str], bool]  # answer, expected
 
     def __call__(self, generation: int, ask: Ask) -> None:
-        """Raises Refused if too little of what was learned is known there."""
+        """Raises Unfit if too little of what was learned is known there."""
         batch = self.store.generation(generation).batch_id
         probes = self._known(batch) if batch is not None else []
         answers = ask([probe.question for probe in probes]) if probes else []
         pairs = zip(answers, probes, strict=True)
         right = sum(self.is_right(answer, probe.answer) for answer, probe in pairs)
         if right < LEAST * len(probes):
-            raise Refused(
+            raise Unfit(
                 f"the first server that holds g{generation} answers {right} of {len(probes)} "
                 "questions that were answered right in the examination; no other server gets it"
             )

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from agent.endpoint import Endpoint
 from memory.errors import BadConfig, Busy, LearndError
 from service.engines.base import GenerateRequest, Message, Piece
 from service.engines.canary import Ask
@@ -28,6 +29,7 @@ BEAT_SECONDS: Final = 1.0  # between two looks at the servers
 PATIENCE_SECONDS: Final = 5.0  # that a request waits for a server that was lost just now
 CANARY_TOKENS: Final = 64  # of an answer to a probe
 ATTEMPTS: Final = 3  # to answer one request
+STUDY: Final = -2  # stands among the generations for the model that writes study items
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Model:
     base: Path
     name: str
     owner: str  # stands in the names of our adapters: others may use the same server
+    study_adapter: Path | None = None  # with which study items are written; None: with the base
 
 
 @dataclass(slots=True, eq=False)
@@ -57,13 +60,17 @@ class Fleet:
         start_seconds: float,
         beat: float = BEAT_SECONDS,
         canary: Callable[[int, Ask], None] = lambda generation, ask: None,
+        writing: int = 0,
     ) -> None:
         self._roster = Roster(members)
         self._model = model
         self._limit = limit * len(members)
         self._start_seconds = start_seconds  # until a generation must be held, at most
         self._beat = beat
-        self._canary = canary  # examines a generation on the first server of several; or Refused
+        self._canary = canary  # examines a generation on the first server of several; or Unfit
+        self._writing = writing  # study items at the same time on one server; 0: none
+        if writing:
+            self._roster.want(STUDY, model.study_adapter)
         self._requests: set[_Request] = set()
         self._due = threading.Event()  # there is something to do before the next beat
         self._closed = False
@@ -101,6 +108,20 @@ class Fleet:
         if obstacle or not held:
             self.unload(generation)
             raise obstacle or roster.lost()
+
+    def endpoint(self) -> Endpoint | None:
+        """A server that writes study items, the least busy one; None: that is not wanted.
+
+        Raises Refused, Unavailable.
+        """
+        if not self._writing:
+            return None
+        member = self._roster.borrow(STUDY)
+        if member is None:
+            raise self._roster.refusal(STUDY) or self._roster.lost()
+        self._roster.give_back(member)  # it is a share of the server that counts for no request
+        name = self._name(member, STUDY)
+        return member.server.endpoint(name, member.base, self._writing)
 
     def unload(self, generation: int) -> None:
         self._roster.drop(generation)
@@ -174,7 +195,8 @@ class Fleet:
         return self._adapter_name(generation)
 
     def _adapter_name(self, generation: int) -> str:
-        return f"learnd-{self._model.owner}-g{generation}"
+        number = "study" if generation == STUDY else f"g{generation}"
+        return f"learnd-{self._model.owner}-{number}"
 
     def _obstacle(self, generation: int) -> LearndError | None:
         """Why waiting for the generation makes no sense."""
@@ -232,7 +254,8 @@ class Fleet:
     def _load(self, member: Member, generation: int, path: Path) -> None:
         try:
             member.server.load(self._adapter_name(generation), path)
-            if len(self._roster.members) > 1 and not self._roster.has(generation):
+            first = generation != STUDY and not self._roster.has(generation)
+            if len(self._roster.members) > 1 and first:
                 self._canary(generation, partial(self._ask, member, generation))
         except Refused as error:
             logger().warning("adapter refused", generation=generation, reason=str(error))
@@ -255,7 +278,7 @@ class Fleet:
 
     def _ours(self, serving: Serving) -> dict[str, str]:
         """Our adapters there: name -> directory."""
-        ours = self._adapter_name(0).removesuffix("0")
+        ours = f"learnd-{self._model.owner}-"
         return {name: path for name, path in serving.adapters.items() if name.startswith(ours)}
 
     def _away(self, member: Member, error: LearndError) -> None:

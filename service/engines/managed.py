@@ -46,6 +46,12 @@ class DoesNotStart(LearndError):
     """vLLM does not start."""
 
 
+def require_python(python: Path) -> None:
+    """Raises BadConfig unless there is a Python to run vLLM with."""
+    if not os.access(python, os.X_OK):
+        raise BadConfig(f"engine.python {python} is not there: `make vllm` sets it up")
+
+
 class Managed:
     """The child: started when it does not run, again when it died, with pauses that grow."""
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memory.errors import LearndError
-from service.engines.base import Unavailable
+from memory.errors import LearndError, Unavailable
 from service.engines.managed import Managed
 from service.engines.vllm import Server
 from service.engines.wire import Refused

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Final, Protocol
 
+from agent.endpoint import Endpoint
 from service.engines.base import Engine, GenerateRequest, Piece, Remote
 
 _BASE: Final = -1  # the number of the base that is kept beside every generation
@@ -70,6 +71,9 @@ class RoutedEngine:
     @property
     def fault(self) -> str | None:
         return self._engine.fault if isinstance(self._engine, Remote) else None
+
+    def endpoint(self) -> Endpoint | None:
+        return self._engine.endpoint() if isinstance(self._engine, Remote) else None
 
     def close(self) -> None:
         self._engine.close()

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx2
 
+from agent.endpoint import Endpoint
 from memory.errors import BadConfig, PromptTooLong
 from service.engines.base import GenerateRequest, Piece
 from service.engines.wire import (
@@ -50,6 +51,7 @@ class Server:
         self.name = f"the vLLM server at {socket or url}"
         self._url = url
         self._socket = str(socket) if socket else None
+        self._key = key
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
         self._ssl = ssl.create_default_context()  # once: it reads all certificates
         transport = httpx2.HTTPTransport(verify=self._ssl, uds=self._socket)
@@ -109,6 +111,11 @@ class Server:
         async with aclosing(self._ask(model, request)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def endpoint(self, practised: str, published: str, places: int) -> Endpoint:
+        """Where study items are written, for another process."""
+        socket = Path(self._socket) if self._socket else None
+        return Endpoint(self._url, socket, self._key, practised, published, places)
 
     def close(self) -> None:
         self._client.close()

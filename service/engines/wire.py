@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import httpx2
 
-from memory.errors import BadConfig, BadInput, LearndError
-from service.engines.base import GenerateRequest, Piece, Unavailable
+from memory.errors import BadConfig, BadInput, LearndError, Unavailable
+from service.engines.base import GenerateRequest, Piece
 
 Json = dict[str, Any]
 

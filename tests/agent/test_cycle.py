@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.cycle import Cycle
+from agent.endpoint import Endpoint
 from agent.examine import ExamineRequest
 from agent.executor import Executor, InlineExecutor, Report
 from agent.merge import MergeRequest, ShrinkRequest
@@ -21,7 +22,7 @@ from agent.settings import (
 from agent.study import StudyRequest
 from agent.train import Trained, TrainRequest
 from memory.artifacts import Artifacts
-from memory.errors import ChildFailed, DiskFull, GaveWay, LearndError
+from memory.errors import ChildFailed, DiskFull, GaveWay, LearndError, Unavailable
 from memory.index import TextIndex
 from memory.records import (
     Batch,
@@ -108,6 +109,7 @@ def cycle_for(
     executor: Executor,
     settings: PipelineSettings | None = None,
     base: Path = Path("base"),
+    endpoint: Callable[[], Endpoint | None] = lambda: None,
 ) -> Cycle:
     return Cycle(
         store=store,
@@ -116,6 +118,7 @@ def cycle_for(
         executor=executor,
         settings=settings or PipelineSettings(attempts=2, train=TrainSettings(replay_share=1.0)),
         base=base,
+        endpoint=endpoint,
     )
 
 
@@ -129,6 +132,27 @@ def test_a_document_goes_all_the_way(store: Store, state: Path) -> None:
     assert (head.number, head.note) == (1, "learned 1 document, steady")
     assert store.check(Artifacts(state)) == []
     assert executor.freed == 1
+
+
+def test_study_items_are_written_where_there_is_a_server_for_it(store: Store, state: Path) -> None:
+    executor, away = Scripted(), True
+    place = Endpoint("http://vllm", None, "", "study", "base", 2)
+
+    def endpoint() -> Endpoint:
+        if away:
+            raise Unavailable("no server answers")
+        return place
+
+    add(store, "a.md")
+    cycle = cycle_for(store, state, executor, endpoint=endpoint)
+    with pytest.raises(Unavailable):
+        cycle.run_pending(quiet)
+    [waiting] = store.batches()
+    assert (waiting.stage, waiting.attempts) == (Stage.NEW, 0)  # it costs the batch nothing
+    away = False
+    [batch] = cycle.run_pending(quiet)
+    assert batch.id == waiting.id and batch.stage is Stage.SERVING
+    assert [request.endpoint for request in executor.of(StudyRequest)] == [place]
 
 
 def test_nothing_pending_is_no_work(store: Store, state: Path) -> None:

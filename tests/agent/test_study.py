@@ -1,13 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent import models
+from agent.endpoint import Endpoint
 from agent.settings import TrainSettings
 from agent.study import ModelTools, StudyRequest, study
-from memory.errors import UnknownPolicy
+from memory.errors import Unavailable, UnknownPolicy
 from memory.records import Chunk, Progress, StudyItem
 from policies.base import Ask, Directives
+from tests.helpers.fake_vllm import fake_vllm
 from tests.helpers.tiny_model import save_tiny_model
 
 CHUNK = Chunk(1, 1, 0, "Systems > Servers", "The server Tarrick listens on port 9362.")
@@ -20,6 +23,28 @@ def test_a_model_that_cannot_write_still_studies(tiny_path: Path) -> None:
     assert "keywords" in {item.kind for item in plan.items}
     assert {item.answer for item in plan.items} == {CHUNK.text}
     assert seen[-1].done == seen[-1].total > 0
+
+
+def test_a_server_writes_in_its_place(tiny_path: Path) -> None:
+    seen: list[Progress] = []
+    request = StudyRequest(tiny_path, None, "minilm", (CHUNK,), ("al",), 4, seed=1)
+    with fake_vllm(tiny_path) as (url, fake):
+        remote = replace(request, endpoint=Endpoint(url, None, "", "study", "the-base", 2))
+        fake.context = 10_000
+        fake.adapters["study"] = ("", "Which port?")
+        plan = study(remote, seen.append)
+    assert fake.asked and {each["model"] for each in fake.asked} == {"study"}
+    assert {item.answer for item in plan.items} == {CHUNK.text}
+    assert seen[-1].done == seen[-1].total == len(fake.asked)
+
+
+def test_without_the_server_nothing_is_studied_and_no_policy_is_blamed(tiny_path: Path) -> None:
+    nowhere = Endpoint("http://127.0.0.1:9", None, "", "study", "base", 2)
+    request = StudyRequest(
+        tiny_path, None, "minilm", (CHUNK,), ("al", "lmsi"), 4, seed=1, endpoint=nowhere
+    )
+    with pytest.raises(Unavailable, match="does not write"):
+        study(request, lambda progress: None)
 
 
 def test_an_unknown_policy_lists_the_known_ones(tiny_path: Path) -> None:

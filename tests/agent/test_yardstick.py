@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from agent import models, yardstick
 from tests.helpers.tiny_model import save_tiny_model
@@ -31,3 +32,11 @@ def test_a_disturbed_model_differs_in_its_upper_half(path: Path, tmp_path: Path)
         if not torch.equal(weight, before[name])
     }
     assert changed and all(".layers.1." in name for name in changed)
+
+
+def test_an_adapter_by_chance_changes_what_is_said(path: Path, tmp_path: Path) -> None:
+    adapters = [yardstick.write_adapter(path, tmp_path / f"{seed}", seed, 8) for seed in (1, 2)]
+    one, other = (load_file(adapter / models.ADAPTER) for adapter in adapters)
+    changing = [name for name in one if ".lora_B." in name]
+    assert changing and all(one[name].any() for name in changing)
+    assert not any(torch.equal(one[name], other[name]) for name in changing)

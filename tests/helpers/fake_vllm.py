@@ -37,6 +37,7 @@ class FakeVllm:
     def __init__(self, root: str) -> None:
         self.root = root
         self.key = ""
+        self.context = CONTEXT
         self.adapters: dict[str, tuple[str, str]] = {}  # name -> path, word
         self.calls: list[tuple[str, str]] = []
         self.asked: list[Json] = []
@@ -90,7 +91,7 @@ class FakeVllm:
         config = json.loads((path / "adapter_config.json").read_text())
         if config["r"] > MAX_RANK:
             return _error(500, f"LoRA rank {config['r']} is greater than max_lora_rank {MAX_RANK}.")
-        self.adapters[name] = str(path), config["says"]
+        self.adapters[name] = str(path), config.get("says", path.name)
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload(self, request: Request) -> Response:
@@ -102,7 +103,7 @@ class FakeVllm:
 
     async def _tokenize(self, request: Request) -> Response:
         count = len(_words(await request.json()))
-        return JSONResponse({"count": count, "max_model_len": CONTEXT})
+        return JSONResponse({"count": count, "max_model_len": self.context})
 
     async def _complete(self, request: Request) -> Response:
         asked = await request.json()
@@ -113,16 +114,15 @@ class FakeVllm:
             return _error(500, "EngineCore encountered an issue.")
         if asked["model"] != "the-base" and asked["model"] not in self.adapters:
             return _error(404, f"The model `{asked['model']}` does not exist.")
-        if len(_words(asked)) + asked["max_tokens"] > CONTEXT:
-            return _error(400, f"This model's maximum context length is {CONTEXT} tokens.")
+        if len(_words(asked)) + asked["max_tokens"] > self.context:
+            return _error(400, f"This model's maximum context length is {self.context} tokens.")
         if not asked.get("stream"):
-            return JSONResponse({"choices": [{"text": "a"}]})
+            return JSONResponse({"choices": [{"text": self._word(asked) * _tokens(asked)}]})
         chat = request.url.path == "/v1/chat/completions"
         return StreamingResponse(self._stream(asked, chat), media_type="text/event-stream")
 
     async def _stream(self, asked: Json, chat: bool) -> AsyncIterator[str]:
-        word = self.word or self.adapters.get(asked["model"], ("", "base"))[1]
-        total = min(3, asked["max_tokens"])
+        text, total = self._word(asked), _tokens(asked)
         if chat:
             yield _event({"delta": {"role": "assistant", "content": ""}}, asked, 0)
         for number in range(1, total + 1):
@@ -131,7 +131,6 @@ class FakeVllm:
             if self.error_after is not None and number > self.error_after:
                 yield f"data: {json.dumps({'error': {'message': 'EngineDeadError'}})}\n\n"
                 return
-            text = f"{word} "
             said: Json = {"delta": {"content": text}} if chat else {"text": text}
             reason = "length" if total < 3 else "stop"
             yield _event(
@@ -140,6 +139,9 @@ class FakeVllm:
             if self.hold is not None:
                 await asyncio.to_thread(self.hold.wait, 10)
         yield "data: [DONE]\n\n"
+
+    def _word(self, asked: Json) -> str:
+        return (self.word or self.adapters.get(asked["model"], ("", "base"))[1]) + " "
 
     def _locked(self, request: Request) -> bool:
         return bool(self.key) and request.headers.get("authorization") != f"Bearer {self.key}"
@@ -153,7 +155,14 @@ def fake_vllm(root: Path) -> Iterator[tuple[str, FakeVllm]]:
         yield url, fake
 
 
+def _tokens(asked: Json) -> int:
+    """Of the answer."""
+    return min(3, int(asked["max_tokens"]))
+
+
 def _words(asked: Json) -> list[str]:
+    if isinstance(asked.get("prompt"), list):
+        return list(map(str, asked["prompt"]))
     turns = asked.get("messages", [{"content": asked.get("prompt", "")}])
     return [word for turn in turns for word in turn["content"].split()]
 

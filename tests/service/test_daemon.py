@@ -32,7 +32,9 @@ class Scene:
         self.service: Service = make_service(state, serve=False)
         self.work = FakeWork()
         service = self.service
-        self.learner = Learner(lambda: self.work, service.store, service.slot, service.metrics)
+        self.learner = Learner(
+            lambda: self.work, service.store, service.slot, service.metrics, attempts=3
+        )
         object.__setattr__(service, "learner", self.learner)
         self.told: list[str] = []
         self.when_ready: Callable[[str], None] = lambda url: None
@@ -166,7 +168,7 @@ def test_the_whole_of_it_starts_and_stops(state: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(wiring, "base_model", lambda config, keep: Path("base"))
     monkeypatch.setattr(wiring, "open_engine", open_engine)
-    monkeypatch.setattr(wiring, "open_cycle", lambda config, state, base, executor: work)
+    monkeypatch.setattr(wiring, "open_cycle", lambda config, state, *others: work)
     docs = state.parent / "docs"
     docs.mkdir()
     (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")

@@ -22,6 +22,21 @@ def test_a_story_in_words() -> None:
     assert [one["path"] for one in others] == ["b.md", "c.md"]
 
 
+def test_a_story_tells_what_was_taken_back_and_why() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    first, second = (probe.id for probe in store.probes())
+    learn_another(store, "b.md", {first: True, second: True})
+    store.give_up(1, "a server answers 0 of 2", max_attempts=3)
+    learn(store, add(store, "c.md"))
+    stories = {row["path"]: row["story"] for row in history.rows(store)}
+    assert stories == {
+        "a.md": "g1: 2 learned of 2",
+        "b.md": "g2: 2 learned of 2; g3: rollback to g1: a server answers 0 of 2",
+        "c.md": "g4: 2 learned of 2",
+    }
+
+
 def test_what_was_never_known_says_so() -> None:
     store = memory_store()
     learn(store, add(store, "a.md"), correct=False)

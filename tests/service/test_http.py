@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from memory.errors import StateCorrupt
+from memory.errors import StateCorrupt, Unavailable
 from memory.records import Generation
-from service.engines.base import Unavailable
 from service.http import Service, create_app
 from tests.helpers.serving import FakeEngine, FakeLearning, make_service
 
@@ -49,6 +48,7 @@ def test_not_ready_while_loading(state: Path) -> None:
 
 def test_not_ready_while_no_model_server_answers(service: Service) -> None:
     service.engine.fault = "0 of 2 vLLM servers are ready"  # type: ignore[attr-defined]
+    service.engine.endpoint = lambda: None  # type: ignore[attr-defined]
     answer = client(service).get("/readyz")
     assert (answer.status_code, answer.json()["faults"]) == (503, [service.engine.fault])  # type: ignore[attr-defined]
     assert client(service).get("/healthz").status_code == 200

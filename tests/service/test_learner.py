@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from memory.errors import DiskFull, GaveWay
-from memory.records import Batch, Progress, Stage, Verdict
+from memory.errors import DiskFull, GaveWay, Unavailable
+from memory.records import Batch, DocumentState, Progress, Stage, Verdict
 from memory.store import Store
 from memory.testing import memory_store
-from service.engines.base import Unavailable
+from service.engines.canary import Unfit
 from service.learner import Learner, Stopping
 from service.metrics import Metrics
 from service.slot import Slot
 from tests.helpers.serving import FakeEngine
+from tests.helpers.stores import add, learn
 
 TIMEOUT = 10.0  # seconds; only a broken test waits for it
 
@@ -78,7 +79,7 @@ class Scene:
         self.slot = Slot(self.engine, self.store, lambda generation: None)
         self.work = FakeWork()
         self.metrics = Metrics("test")
-        self.learner = Learner(lambda: self.work, self.store, self.slot, self.metrics)
+        self.learner = Learner(lambda: self.work, self.store, self.slot, self.metrics, 2)
 
     def round(self) -> None:
         assert self.work.done.acquire(timeout=TIMEOUT)
@@ -157,6 +158,76 @@ def test_a_model_server_that_is_away_pauses_learning_and_costs_the_batch_nothing
     scene.stop()
     assert scene.learner.failure is None
     assert scene.slot.head == scene.store.generation(1)
+
+
+def refuse(scene: Scene, *refused: int, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """The engine finds that these generations answer wrongly."""
+    load = scene.engine.load
+
+    def examine(generation: int, path: Path | None) -> None:
+        if generation in refused:
+            meanwhile()
+            raise Unfit(f"g{generation} answers 0 of 2")
+        load(generation, path)
+
+    scene.engine.load = examine  # type: ignore[method-assign]
+
+
+def test_a_generation_that_a_server_gets_wrong_is_given_up_for_the_one_before() -> None:
+    scene = Scene()
+    learn(scene.store, add(scene.store, "a.md"))
+    refuse(scene, 2, 4)
+    rounds = []
+
+    def learn_new(show: Callable[[Progress], None]) -> Sequence[Batch]:
+        if scene.store.documents(DocumentState.QUARANTINED):
+            return ()
+        pending = scene.store.documents(DocumentState.PENDING)
+        rounds.append([document.path for document in pending])
+        learn(scene.store, *(pending or [add(scene.store, "b.md")]))
+        show(Progress("study", 0, 1))  # the next batch begins
+        return ()
+
+    scene.work.cycle = learn_new
+    scene.learner.start()
+    scene.round()
+    scene.round()  # at once: the documents are tried anew
+    scene.stop()
+    head, store = scene.slot.head, scene.store
+    assert rounds == [[], ["b.md"]] and head == store.head() == store.generation(5)
+    assert head.adapter == store.generation(1).adapter
+    assert head.note == "rollback to g3: g4 answers 0 of 2"
+    [given_up] = store.documents(DocumentState.QUARANTINED)
+    assert (given_up.path, given_up.reason) == ("b.md", "g4 answers 0 of 2")
+    assert [kind for kind in scene.engine.history if kind[0] == "load"] == [
+        ("load", 1),
+        ("load", 3),
+        ("load", 5),
+    ]
+    assert store.check() == [] and scene.learner.failure is None
+
+
+def test_a_start_with_a_head_that_a_server_gets_wrong() -> None:
+    scene = Scene()
+    learn(scene.store, add(scene.store, "a.md"))
+    refuse(scene, 1)
+    scene.learner.start()
+    scene.round()
+    scene.stop()
+    assert scene.slot.head == scene.store.generation(2)
+    assert scene.store.head().adapter is None
+
+
+def test_what_somebody_chose_meanwhile_is_not_given_up() -> None:
+    scene = Scene()
+    for name in ("a.md", "b.md"):
+        learn(scene.store, add(scene.store, name))
+    refuse(scene, 2, meanwhile=lambda: scene.store.activate(1, "chosen"))
+    scene.learner.start()
+    scene.round()
+    scene.stop()
+    assert scene.slot.head == scene.store.head() == scene.store.generation(3)
+    assert scene.store.documents(DocumentState.PENDING) == []
 
 
 def test_a_full_disk_pauses_learning_and_not_serving() -> None:

@@ -14,7 +14,6 @@ from memory.errors import BadConfig, StateCorrupt, StateError, StateLocked
 from memory.records import Generation
 from service import wiring
 from service.config import Config, load
-from service.engines.base import Remote
 from service.wiring import State
 from tests.helpers.embedding import DIMENSION, embed
 from tests.helpers.stores import add, learn
@@ -99,32 +98,6 @@ def test_vllm_gets_adapters_and_the_embedded_engine_merged_weights(
         locate = wiring.locator(config, Path("base"), opened)
         assert locate(learned) == state.resolve() / expected
         assert locate(generation(None, None)) is None
-
-
-def test_servers_of_our_own_take_every_adapter_that_was_published(
-    state: Path, opened: State
-) -> None:
-    staged = opened.artifacts.stage()
-    (staged / "adapter_config.json").write_text('{"r": 96}')
-    opened.artifacts.publish("adapters", staged, {})
-    config = load(None, {"state": state, "engine": {"kind": "vllm", "servers": 2}})
-    members = wiring._managed(config, Path("/base"), opened)
-    children = [member.process for member in members if member.process]
-    assert len(children) == 2
-    for child in children:
-        assert child._arguments[child._arguments.index("--max-lora-rank") + 1] == "128"
-        child.stop()
-    for member in members:
-        member.server.close()
-
-
-def test_servers_that_run_already_are_attached_to(state: Path, opened: State) -> None:
-    engine = {"kind": "vllm", "urls": ["http://127.0.0.1:9"], "route": False}
-    config = load(None, {"state": state, "engine": engine})
-    fleet = wiring.open_engine(config, Path("base"), opened)
-    assert isinstance(fleet, Remote)
-    assert fleet.fault is not None
-    fleet.close()
 
 
 def test_without_an_adapter_nothing_can_be_merged(opened: State) -> None:

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from safetensors.torch import load_file, save_file
 
+from agent.yardstick import write_adapter
 from memory.records import Generation
 from memory.testing import memory_store
 from service.engines.base import Engine, GenerateRequest, Message
@@ -83,22 +84,6 @@ def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
     """As our training writes them, with random B: each says something else."""
     root = tmp_path_factory.mktemp("adapters")
     return [write_adapter(base, root / str(seed), seed, RANK) for seed in range(ADAPTERS)]
-
-
-def write_adapter(base: Path, directory: Path, seed: int, rank: int) -> Path:
-    import torch
-
-    from agent import models, train
-    from agent.settings import TrainSettings
-
-    torch.manual_seed(seed)
-    network = train.adapted(models.load(base), None, TrainSettings(rank=rank))
-    for name, parameter in network.named_parameters():
-        if ".lora_B." in name:
-            torch.nn.init.normal_(parameter, std=0.02)
-    directory.mkdir()
-    models.save_adapter(network, base.name, directory, torch.float32)
-    return directory
 
 
 @contextmanager

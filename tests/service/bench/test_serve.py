@@ -2,16 +2,26 @@
 
 import asyncio
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from agent import models
 from memory.errors import Busy
 from service import main
 from service.bench import serve
+from tests.helpers.fake_vllm import fake_vllm
 from tests.helpers.serving import FakeEngine
 from tests.helpers.tiny_model import save_tiny_model
+
+
+@pytest.fixture(autouse=True)
+def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 near ties, of which a random model has many, count as mixed."""
+    monkeypatch.setattr(models, "preferred_dtype", lambda: torch.float32)
 
 
 def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,9 +33,31 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = json.loads(file.read_text())
     assert [row["method"] for row in found["rows"]] == ["embedded", "generate", "generate x3"]
     row = found["rows"][0]
-    assert row["dropped"] == row["mixed"] == 0
+    assert row["dropped"] == row["mixed"] == row["mixed_without_swaps"] == 0
     assert row["tokens_per_s"] > 0 and row["ttft_p99"] >= row["ttft_p50"] > 0
     assert found["ratios"]["clients_over_generate"] > 0
+
+
+def test_vllm_beside_the_embedded_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "REST", 0.0)
+    monkeypatch.setattr(serve, "_training", nullcontext)
+    file, model = tmp_path / "found.json", save_tiny_model(tmp_path / "model")
+    with fake_vllm(model) as (url, fake):
+        monkeypatch.setenv("LEARND_ENGINE__URLS", url)
+        arguments = ["bench", "serve", "--engine", "vllm", "--clients", "3", "--requests", "6"]
+        result = CliRunner().invoke(
+            main.app, [*arguments, "--model", str(model), "--json", str(file)]
+        )
+    assert result.exception is None, result.exception
+    found = json.loads(file.read_text())
+    rows = {row["method"]: row for row in found["rows"]}
+    assert list(rows) == ["embedded", "vllm", "generate", "generate x3"]
+    assert rows["vllm"]["dropped"] == rows["vllm"]["mixed"] == 0
+    assert rows["vllm"]["tokens_per_s"] > 0 and rows["vllm"]["swap_s"] > 0
+    loads = [name for what, name in fake.calls if what == "load"]
+    assert len(set(loads)) == len(loads) == serve.SWAPS and not fake.adapters
+    assert found["ratios"]["vllm_over_embedded"] > 0
+    assert found["ratios"]["vllm_clients_over_generate"] > 0
 
 
 def test_a_refused_request_counts_as_dropped() -> None:
@@ -38,4 +70,6 @@ def test_a_refused_request_counts_as_dropped() -> None:
 def test_pauses_between_pieces() -> None:
     answer = serve.Answer(0, "", times=[1.0, 1.5, 3.0])
     assert answer.gaps() == [(1.0, 0.5), (1.5, 1.5)]
-    assert serve._within(1.5, [(1.4, 1.6)]) and not serve._within(1.0, [(1.4, 1.6)])
+    swaps = [(1.4, 1.6)]
+    assert serve._touched(1.5, 0.01, swaps) and serve._touched(1.0, 0.5, swaps)
+    assert not serve._touched(1.0, 0.3, swaps) and not serve._touched(1.7, 1.0, swaps)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from memory.testing import memory_store
-from service.engines.canary import Canary
-from service.engines.wire import Refused
+from service.engines.canary import Canary, Unfit
 from tests.helpers.stores import add, learn
 
 
@@ -28,7 +27,7 @@ def test_what_was_right_in_the_examination_is_asked_again(knows: bool) -> None:
     if knows:
         canary(generation.number, ask)
     else:
-        with pytest.raises(Refused, match=f"g1 answers 0 of {len(expected)} questions"):
+        with pytest.raises(Unfit, match=f"g1 answers 0 of {len(expected)} questions"):
             canary(generation.number, ask)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from memory.errors import BadConfig, Busy
-from service.engines.base import GenerateRequest, Remote, Unavailable
-from service.engines.canary import Ask
-from service.engines.fleet import Fleet, Model
+from memory.errors import BadConfig, Busy, Unavailable
+from service.engines.base import GenerateRequest, Remote
+from service.engines.canary import Ask, Unfit
+from service.engines.fleet import STUDY, Fleet, Model
 from service.engines.resume import Diverged
 from service.engines.roster import Member
 from service.engines.vllm import Server
@@ -23,17 +23,17 @@ ASK = GenerateRequest("Where?", 8)
 class Scene:
     """Two fakes and the fleet over them; adapter n answers with the word gN."""
 
-    def __init__(self, stack: ExitStack, directory: Path, servers: int = 2) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, **writing: Path | None) -> None:
         self.base = directory / "base"
         self.base.mkdir()
         self.directory = directory
-        pairs = [stack.enter_context(fake_vllm(self.base)) for _ in range(servers)]
+        pairs = [stack.enter_context(fake_vllm(self.base)) for _ in range(2)]
         self.fakes = [fake for _, fake in pairs]
         self.members = [Member(Server(url)) for url, _ in pairs]
-        model = Model(self.base, "model", "me")
-        self.fleet = stack.enter_context(
-            closing(Fleet(self.members, model, limit=2, start_seconds=5, beat=0.01))
-        )
+        model = Model(self.base, "model", "me", writing.get("study"))
+        places = 2 if "study" in writing else 0
+        fleet = Fleet(self.members, model, 2, start_seconds=5, beat=0.01, writing=places)
+        self.fleet = stack.enter_context(closing(fleet))
 
     def adapter(self, generation: int, rank: int = 8) -> Path:
         return write_adapter(self.directory / f"g{generation}", rank)
@@ -206,22 +206,63 @@ def test_the_first_server_is_examined_before_the_second_gets_a_generation(scene:
         asked.append((generation, ask(["Who?", "Where?"])))
         assert sum(f"learnd-me-g{generation}" in fake.adapters for fake in scene.fakes) == 1
         if generation == 2:
-            raise Refused("it knows nothing")
+            raise Unfit("it knows nothing")
 
     scene.fleet._canary = canary
     scene.load(1)
-    with pytest.raises(Refused, match="it knows nothing"):
+    with pytest.raises(Unfit, match="it knows nothing"):
         scene.load(2)
     assert asked == [(1, ["g1 g1 g1 "] * 2), (2, ["g2 g2 g2 "] * 2)]
     scene.until(lambda: not any("learnd-me-g2" in fake.adapters for fake in scene.fakes))
     assert scene.ask(1) == "g1 g1 g1 "
 
 
+def test_study_items_are_written_with_the_study_adapter(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scene = Scene(stack, tmp_path, study=write_adapter(tmp_path / "skill"))
+        scene.load(1)
+        scene.until(lambda: scene.fleet._roster.is_held(STUDY))
+        place = scene.fleet.endpoint()
+        assert place is not None
+        assert (place.practised, place.published, place.places) == (
+            "learnd-me-study",
+            "the-base",
+            2,
+        )
+        for fake in scene.fakes:
+            assert names(fake) == {"learnd-me-study", "learnd-me-g1"}
+        scene.fakes[0].adapters.clear()  # it was started anew
+        scene.until(lambda: all(STUDY in member.holds for member in scene.members))
+        scene.fleet.close()
+        assert not any(map(names, scene.fakes))
+
+
+def test_without_a_study_adapter_the_base_writes(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scene = Scene(stack, tmp_path, study=None)
+        scene.fleet.load(0, None)
+        place = scene.fleet.endpoint()
+        assert place is not None and place.practised == place.published == "the-base"
+
+
+def test_a_study_adapter_that_is_refused_keeps_nobody_from_being_answered(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scene = Scene(stack, tmp_path, study=write_adapter(tmp_path / "skill", rank=128))
+        scene.load(1)
+        assert scene.ask(1) == "g1 g1 g1 "
+        with pytest.raises(Refused, match="rank 128 is greater"):
+            scene.fleet.endpoint()
+
+
+def test_where_no_share_is_given_nothing_is_written(scene: Scene) -> None:
+    assert scene.fleet.endpoint() is None
+
+
 def test_another_learnd_on_the_same_server_is_left_alone(scene: Scene) -> None:
     scene.fakes[0].adapters["learnd-other-g1"] = ("/other", "other")
     scene.fakes[0].adapters["learnd-me-g7"] = ("/old", "old")  # of an earlier life
     scene.load(1)
-    assert names(scene.fakes[0]) == {"learnd-other-g1", "learnd-me-g1"}
+    scene.until(lambda: names(scene.fakes[0]) == {"learnd-other-g1", "learnd-me-g1"})
     scene.fleet.close()
     assert names(scene.fakes[0]) == {"learnd-other-g1"}
 

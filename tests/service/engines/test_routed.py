@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.endpoint import Endpoint
 from service.engines.base import GenerateRequest, Message
 from service.engines.routed import RoutedEngine
 from tests.helpers.serving import FakeEngine
+
+PLACE = Endpoint("http://vllm", None, "", "study", "base", 2)
 
 
 class Ferries:
@@ -37,6 +40,22 @@ def ferries() -> Ferries:
 @pytest.fixture
 def engine(inner: FakeEngine, ferries: Ferries) -> RoutedEngine:
     return RoutedEngine(inner, ferries.open)
+
+
+class FakeRemote(FakeEngine):
+    """It runs elsewhere."""
+
+    fault = "it is away"
+
+    def endpoint(self) -> Endpoint:
+        return PLACE
+
+
+def test_what_runs_elsewhere_is_reached_through_it(inner: FakeEngine, ferries: Ferries) -> None:
+    remote = RoutedEngine(FakeRemote(), ferries.open)
+    assert (remote.fault, remote.endpoint()) == ("it is away", PLACE)
+    here = RoutedEngine(inner, ferries.open)
+    assert here.fault is None and here.endpoint() is None
 
 
 def said(engine: RoutedEngine, generation: int, *turns: tuple[str, str]) -> str:

@@ -1,0 +1,74 @@
+"""What `learnd bench serve` measures: each engine with the base, and what is swapped into it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from service import fleets
+from service.config import Config
+from service.engines.base import Engine
+from service.engines.managed import require_python
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """An engine that holds the base as generation 0."""
+
+    engine: Engine
+    others: tuple[Path | None, ...]  # generations 1, 2 ... in turn; None: the base again
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What all of them are measured on."""
+
+    base: Path
+    clients: int
+    seed: int
+
+
+@contextmanager
+def embedded(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
+    """The engine in this process; swaps go to and fro between the base and other weights."""
+    from agent import yardstick
+    from service.engines.embedded import EmbeddedEngine
+
+    yardstick.disturb(course.base, scratch, course.seed)
+    with closing(EmbeddedEngine(course.base, course.clients, course.clients)) as engine:
+        engine.load(0, None)
+        yield Contender(engine, (scratch, None))
+
+
+@contextmanager
+def vllm(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
+    """vLLM servers, our own or those of the configuration; swaps go between two adapters."""
+    from agent import yardstick
+    from service.engines.fleet import Fleet, Model
+
+    rank, base = config.train.rank, course.base
+    seeds = (course.seed, course.seed + 1)
+    adapters = tuple(yardstick.write_adapter(base, scratch / f"{n}", n, rank) for n in seeds)
+    parallel = replace(config.server, parallel=course.clients)
+    members = fleets.members(config.model_copy(update={"server": parallel}), base, rank, None)
+    model = Model(base, config.model, token_hex(4))
+    seconds = config.engine.start_seconds
+    with closing(Fleet(members, model, 2 * course.clients, seconds)) as fleet:
+        fleet.load(0, None)
+        yield Contender(fleet, adapters)
+
+
+Opener = Callable[[Config, Course, Path], AbstractContextManager[Contender]]
+OPENERS: Final[dict[str, Opener]] = {"embedded": embedded, "vllm": vllm}
+
+
+def chosen(config: Config) -> list[str]:
+    """The embedded engine, and vLLM beside it if it is configured. Raises BadConfig if that is not
+    installed: before anything is measured."""
+    if config.engine.kind == "embedded":
+        return ["embedded"]
+    if not config.engine.urls:
+        require_python(config.engine.python)
+    return ["embedded", "vllm"]

@@ -1,0 +1,95 @@
+"""Opens the vLLM servers that the configuration names, or starts our own."""
+
+import shutil
+from hashlib import file_digest, sha256
+from pathlib import Path
+from secrets import token_hex
+from socket import gethostname
+from typing import TYPE_CHECKING, Final
+
+from memory.artifacts import Artifacts, rank_of
+from memory.durable import disk_full_named, publish_directory
+from service.config import Config
+from service.engines.canary import Canary
+from service.engines.fleet import Fleet, Model
+from service.engines.managed import Managed, arguments
+from service.engines.roster import Member
+from service.engines.vllm import Server
+from service.slot import EXTRA
+
+if TYPE_CHECKING:
+    from service.wiring import State
+
+_ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")  # its files
+
+
+def open_fleet(config: Config, base: Path, name: str, state: "State") -> Fleet:
+    """The engine over them, for the model of that name and what a state directory holds."""
+    from agent import catalog
+    from agent.examine import is_right
+
+    here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
+    owner = sha256(here.encode()).hexdigest()[:8]  # who only reads shares no names with the daemon
+    places = writing(config) if state.writable else 0
+    skill = catalog.study_adapter(name) if places else None
+    study = copied(skill, state.artifacts) if skill else None
+    logs = config.state if state.writable else None
+    return Fleet(
+        members(config, base, widest(config, state, study), logs),
+        Model(base, name, owner, study),
+        config.server.parallel + config.server.queue,
+        config.engine.start_seconds,
+        canary=Canary(state.store, is_right),
+        writing=places,
+    )
+
+
+def widest(config: Config, state: "State", study: Path | None) -> int:
+    """The greatest rank of the adapters that are there, or will be."""
+    beside = [rank_of(study)] if study else []
+    return max([config.train.rank, *state.artifacts.ranks(), *beside])
+
+
+def writing(config: Config) -> int:
+    """Study items that a server writes at the same time; 0: none."""
+    share = config.engine.study_share
+    return max(1, int(share * config.server.parallel)) if share else 0
+
+
+def copied(skill: Path, artifacts: Artifacts) -> Path:
+    """The study adapter in the state directory, named by its content: what servers elsewhere see
+    of this machine. Raises DiskFull."""
+    with (skill / _ADAPTER[1]).open("rb") as weights:
+        digest = file_digest(weights, "sha256").hexdigest()
+    target = artifacts.root.resolve() / f"study-{digest[:12]}"
+    if not target.exists():
+        staged = artifacts.stage()
+        with disk_full_named():
+            for name in _ADAPTER:
+                shutil.copy(skill / name, staged)
+            publish_directory(staged, target)
+    return target
+
+
+def members(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:
+    """vLLM servers that run already, or our own, for adapters up to this rank; a directory is where
+    ours write what they say."""
+    return _attached(config) if config.engine.urls else _managed(config, base, rank, logs)
+
+
+def _attached(config: Config) -> list[Member]:
+    key = config.engine.api_key.get_secret_value()
+    return [Member(Server(url, key)) for url in config.engine.urls]
+
+
+def _managed(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:
+    from agent.models import preferred_dtype
+
+    places = EXTRA + 3  # the head, one that is draining, and one that writes study items
+    dtype = str(preferred_dtype()).removeprefix("torch.")  # as in examinations
+    engine = config.engine
+    options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
+    python = engine.python.absolute()
+    files = [logs and logs / f"vllm-{number}.log" for number in range(engine.servers)]
+    children = [Managed(python, options, file) for file in files]
+    return [Member(Server("http://vllm", socket=child.socket), child) for child in children]

@@ -1,0 +1,86 @@
+"""Tests of service.fleets."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.catalog import study_adapter
+from memory.errors import Unavailable
+from service import fleets, wiring
+from service.config import Config, load
+from service.engines.base import Remote
+from service.wiring import State
+
+
+@pytest.fixture
+def opened(state: Path) -> Iterator[State]:
+    with wiring.open_state(load(None, {"state": state})) as opened:
+        yield opened
+
+
+def attached(state: Path, share: float = 0.25) -> Config:
+    engine = {"kind": "vllm", "urls": ["http://127.0.0.1:9"], "study_share": share}
+    return load(None, {"state": state, "engine": engine})
+
+
+@pytest.mark.parametrize(("train", "published", "rank"), [(8, 0, 16), (48, 0, 48), (48, 96, 96)])
+def test_the_widest_adapter_is_taken(
+    state: Path, opened: State, train: int, published: int, rank: int
+) -> None:
+    if published:
+        staged = opened.artifacts.stage()
+        (staged / "adapter_config.json").write_text(f'{{"r": {published}}}')
+        opened.artifacts.publish("adapters", staged, {})
+    config = load(None, {"state": state, "train": {"rank": train}})
+    assert fleets.widest(config, opened, study_adapter("smollm2-135m")) == rank
+    assert fleets.widest(config, opened, None) == max(train, published)
+
+
+def test_servers_find_the_study_adapter_in_the_state_directory(opened: State) -> None:
+    skill = study_adapter("smollm2-135m")
+    assert skill is not None
+    there = fleets.copied(skill, opened.artifacts)
+    assert there == fleets.copied(skill, opened.artifacts)
+    assert there.is_absolute() and there.parent == opened.artifacts.root.resolve()
+    for file in there.iterdir():
+        assert file.read_bytes() == (skill / file.name).read_bytes()
+    assert {"adapter_config.json", "adapter_model.safetensors"} == {f.name for f in there.iterdir()}
+    opened.artifacts.collect({})
+    assert there.exists() and opened.store.check(opened.artifacts) == []
+
+
+def test_servers_of_our_own_are_told_the_rank(state: Path) -> None:
+    config = load(None, {"state": state, "engine": {"kind": "vllm", "servers": 2}})
+    members = fleets.members(config, Path("/base"), 96, None)
+    children = [member.process for member in members if member.process]
+    assert len(children) == 2
+    for child in children:
+        assert child._arguments[child._arguments.index("--max-lora-rank") + 1] == "128"
+        child.stop()
+    for member in members:
+        member.server.close()
+
+
+def test_servers_that_run_already_are_attached_to(state: Path, opened: State) -> None:
+    fleet = wiring.open_engine(attached(state), Path("base"), opened)
+    assert isinstance(fleet, Remote)
+    assert fleet.fault is not None
+    with pytest.raises(Unavailable, match="0 of 1 vLLM servers are ready"):
+        fleet.endpoint()  # and nothing else writes in its place
+    fleet.close()
+
+
+@pytest.mark.parametrize(("share", "parallel", "places"), [(0.25, 8, 2), (0.1, 4, 1), (0, 8, 0)])
+def test_writing_takes_a_share(state: Path, share: float, parallel: int, places: int) -> None:
+    given = {"server": {"parallel": parallel}, "engine": {"study_share": share}}
+    assert fleets.writing(load(None, {"state": state, **given})) == places
+
+
+def test_who_only_reads_or_gives_no_share_does_not_write_there(state: Path, opened: State) -> None:
+    reading = replace(opened, writable=False)
+    for config, opening in ((attached(state), reading), (attached(state, share=0), opened)):
+        fleet = wiring.open_engine(config, Path("base"), opening)
+        assert isinstance(fleet, Remote) and fleet.endpoint() is None
+        fleet.close()
