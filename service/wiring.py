@@ -242,9 +242,9 @@ def locator(config: Config, base: Path, state: State) -> Callable[[Generation], 
 
 
 def _open_embedded(config: Config, base: Path, state: State) -> Engine:
-    from service.engines.embedded import EmbeddedEngine
+    from service.engines.embedded import opened
 
-    return EmbeddedEngine(base, config.server.parallel, config.server.queue)
+    return opened(base, config.server.parallel, config.server.queue)
 
 
 def _open_fleet(config: Config, base: Path, state: State) -> Engine:

@@ -34,10 +34,12 @@ class Course:
 def embedded(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
     """The engine in this process; swaps go to and fro between the base and other weights."""
     from agent import yardstick
-    from service.engines.embedded import EmbeddedEngine
+    from agent.lanes import alone
+    from service.engines.embedded import opened
 
-    yardstick.disturb(course.base, scratch, course.seed)
-    with closing(EmbeddedEngine(course.base, course.clients, course.clients)) as engine:
+    with alone():  # or this thread, too, would keep workers
+        yardstick.disturb(course.base, scratch, course.seed)
+    with closing(opened(course.base, course.clients, course.clients)) as engine:
         engine.load(0, None)
         yield Contender(engine, (scratch, None))
 

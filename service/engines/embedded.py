@@ -6,6 +6,7 @@ mixes weights, and so that a model is freed with its last request.
 """
 
 import asyncio
+import gc
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -112,6 +113,14 @@ class _Running:
         self._undelivered = 0
 
 
+def opened(base: Path, parallel: int, queue: int) -> "EmbeddedEngine":
+    """The engine of a process that does little else. What was imported so far is left alone by the
+    garbage collector from now on: each look through it would make answers wait for .2 s."""
+    gc.collect()
+    gc.freeze()
+    return EmbeddedEngine(base, parallel, queue)
+
+
 class EmbeddedEngine:
     """transformers in process; at most `parallel` requests are decoded and `queue` more wait."""
 
@@ -124,8 +133,15 @@ class EmbeddedEngine:
         self._active: list[_Running] = []
         self._change = threading.Condition()  # guards everything above
         self._closed = False
+        self._loading = 0  # generations
+        self._used = self._cores = torch.get_num_threads()
+        self._begun = threading.Event()
         self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
         self._thread.start()
+        self._begun.wait()
+        # Decoding alone works on several cores: where two threads of a process do, OpenMP no longer
+        # lets its workers wait in a loop, and a pass takes twice as long (CHANGELOG.md).
+        torch.set_num_threads(1)
 
     @property
     def alive(self) -> bool:
@@ -138,14 +154,24 @@ class EmbeddedEngine:
     def load(self, generation: int, path: Path | None) -> None:
         with self._change:
             held = next(iter(self._models.values()), None)
-        with alone():  # the cores are for answers
-            if path and held:
-                model = models.sibling(held.model, path)
-            else:
-                model = models.load(path or self._base)
-            loaded = _Loaded(model, decoder(model))
+            self._loading += 1
+            # the pass that runs has all cores; from the next on one is left
+            self._change.wait_for(lambda: not self._active or self._used == self._left())
+        try:
+            with alone():
+                loaded = self._read(path, held)
+        finally:
+            with self._change:
+                self._loading -= 1
         with self._change:
             self._models[generation] = loaded
+
+    def _read(self, path: Path | None, held: _Loaded | None) -> _Loaded:
+        if path and held:
+            model = models.sibling(held.model, path)
+        else:
+            model = models.load(path or self._base)
+        return _Loaded(model, decoder(model))
 
     def unload(self, generation: int) -> None:
         with self._change:
@@ -179,8 +205,9 @@ class EmbeddedEngine:
     def close(self) -> None:
         with self._change:
             self._closed = True
-            self._change.notify()
+            self._change.notify_all()
         self._thread.join()
+        torch.set_num_threads(self._cores)
 
     def _loaded(self, generation: int) -> _Loaded:
         with self._change:
@@ -196,7 +223,7 @@ class EmbeddedEngine:
             if len(self._active) + len(self._waiting) >= self._parallel + self._queue:
                 raise Busy
             self._waiting.append(running)
-            self._change.notify()
+            self._change.notify_all()
 
     def _cancel(self, running: _Running) -> None:
         with self._change:
@@ -207,6 +234,9 @@ class EmbeddedEngine:
     def _decode(self) -> None:
         """The decoding thread. An error ends it, and with it all requests; see `alive`."""
         reason: Exception = EngineStopped()
+        torch.get_num_threads()  # or the first pass would take the number from the last who set one
+        torch.set_num_threads(self._cores)
+        self._begun.set()
         try:
             while self._next_round():
                 self._round()
@@ -218,6 +248,8 @@ class EmbeddedEngine:
                 self._closed = True
                 for running in (*self._active, *self._waiting):
                     running.fail(reason)
+                self._active.clear()
+                self._change.notify_all()
 
     def _next_round(self) -> bool:
         """Wait for work, then let waiting requests join; False when the engine is closed."""
@@ -225,7 +257,15 @@ class EmbeddedEngine:
             self._change.wait_for(lambda: self._active or self._waiting or self._closed)
             while self._waiting and len(self._active) < self._parallel:
                 self._active.append(self._waiting.popleft())
+            self._used = self._left()
+            torch.set_num_threads(self._used)
+            self._change.notify_all()
             return not self._closed
+
+    def _left(self) -> int:
+        """Cores to decode on. Each load has one of its own: threads that wait for one that has none
+        wait in a loop."""
+        return max(1, self._cores - self._loading)
 
     def _round(self) -> None:
         """A pass a generation; its own function, so that no variable keeps a finished request."""

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from agent import models
+from agent.plain import PlainDecoder
 from memory.errors import Busy, PromptTooLong, UnknownModel
 from service.engines import embedded
 from service.engines.base import GenerateRequest, Message, Piece
@@ -251,3 +252,39 @@ def test_closing_ends_running_requests(
     monkeypatch.setattr(embedded, "_sample", holding)
     engine.load(0, None)
     asyncio.run(scene())
+
+
+@pytest.fixture
+def cores() -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield 4
+    torch.set_num_threads(before)
+
+
+def test_decoding_has_all_cores_but_one_for_each_load(
+    cores: int, paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, sibling, used = PlainDecoder.read, models.sibling, list[int]()
+    request = GenerateRequest(CHAT, max_tokens=3)
+
+    def counted(decoder: PlainDecoder, parts: Any) -> torch.Tensor:
+        used.append(torch.get_num_threads())
+        return read(decoder, parts)
+
+    def meanwhile(held: models.LanguageModel, path: Path) -> models.LanguageModel:
+        answer(engine, 0, request)
+        return sibling(held, path)
+
+    engine = EmbeddedEngine(paths[0], parallel=2, queue=2)
+    assert torch.get_num_threads() == 1  # of all threads but the one that decodes
+    engine.load(0, None)
+    monkeypatch.setattr(PlainDecoder, "read", counted)
+    answer(engine, 0, request)
+    assert set(used) == {cores}
+    used.clear()
+    monkeypatch.setattr(models, "sibling", meanwhile)
+    engine.load(1, paths[1])
+    assert used.count(cores - 1) >= 3 and cores not in used
+    engine.close()
+    assert torch.get_num_threads() == cores
