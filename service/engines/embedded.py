@@ -276,7 +276,8 @@ class EmbeddedEngine:
 
     def _pass(self, members: Sequence[_Running]) -> None:
         """A token for each that has read its prompt, the first come first."""
-        room = BESIDE_TOKENS if any(one.answering for one in self._active) else PREFILL_TOKENS
+        most = BESIDE_TOKENS if any(one.answering for one in self._active) else PREFILL_TOKENS
+        room = max(1, most * self._used // self._cores)
         chosen, parts = list[_Running](), list[tuple[Line, list[int]]]()
         for one in members:
             if one.answering or room > 0:
