@@ -273,18 +273,18 @@ def test_decoding_has_all_cores_but_one_for_each_load(
         return read(decoder, parts)
 
     def meanwhile(held: models.LanguageModel, path: Path) -> models.LanguageModel:
-        answer(engine, 0, request)
+        answer(decoding, 0, request)
         return sibling(held, path)
 
-    engine = EmbeddedEngine(paths[0], parallel=2, queue=2)
+    decoding = EmbeddedEngine(paths[0], parallel=2, queue=2)
     assert torch.get_num_threads() == 1  # of all threads but the one that decodes
-    engine.load(0, None)
+    decoding.load(0, None)
     monkeypatch.setattr(PlainDecoder, "read", counted)
-    answer(engine, 0, request)
+    answer(decoding, 0, request)
     assert set(used) == {cores}
     used.clear()
     monkeypatch.setattr(models, "sibling", meanwhile)
-    engine.load(1, paths[1])
+    decoding.load(1, paths[1])
     assert used.count(cores - 1) >= 3 and cores not in used
-    engine.close()
+    decoding.close()
     assert torch.get_num_threads() == cores
