@@ -33,7 +33,8 @@ def lanes(device: torch.device, most: int = LANES) -> Iterator[Executor]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """What this thread does is left to one core: another thread is waited for."""
+    """Inside, what this thread computes takes one core. Where two threads of a process work on
+    several, OpenMP's workers no longer wait in a loop, and decoding takes twice as long."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -89,7 +89,8 @@ def sibling(model: LanguageModel, directory: Path) -> LanguageModel:
     files = sorted(directory.glob("*.safetensors"))
     weights = {name: weight for file in files for name, weight in load_file(file).items()}
     missing = dict(model.network.named_parameters()).keys() - weights.keys()
-    if missing or any(_shape(weights, name) != _shape(held, name) for name in weights):
+    known = weights.keys() <= held.keys()
+    if missing or not known or any(held[name].shape != one.shape for name, one in weights.items()):
         raise UnknownModel(f"{directory} holds other weights than the model that is served")
     network = deepcopy(model.network, {id(one): one for one in held.values()})
     for name, weight in weights.items():
@@ -99,10 +100,6 @@ def sibling(model: LanguageModel, directory: Path) -> LanguageModel:
     network.tie_weights()
     check_finite(network)
     return LanguageModel(network, model.tokenizer)
-
-
-def _shape(weights: Mapping[str, torch.Tensor], name: str) -> torch.Size | None:
-    return weights[name].shape if name in weights else None
 
 
 def _put(network: nn.Module, name: str, weight: torch.Tensor) -> None:

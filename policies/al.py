@@ -107,7 +107,7 @@ def _answered(written: Sequence[Candidate], known: Sequence[Fact], tools: Tools)
 def _evident(one: Candidate, nearness: NDArray[np.float32], own: int) -> float:
     """Share of the question's words that stand in its passage, and twice its lead."""
     asked = checks.words(one.question)
-    return len(asked & checks.words(_place(one))) / len(asked) + 2 * _lead(nearness, own)
+    return len(asked & checks.words(_place(one))) / max(1, len(asked)) + 2 * _lead(nearness, own)
 
 
 def _nearness(

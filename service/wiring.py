@@ -56,7 +56,9 @@ class SharedEmbedder:
             return self._model.dimension
 
     def _part(self, texts: Sequence[str]) -> "NDArray[np.float32]":
-        with self._lock:
+        from agent.lanes import alone
+
+        with self._lock, alone():
             return self._model(texts)
 
     @cached_property

@@ -135,13 +135,9 @@ class EmbeddedEngine:
         self._closed = False
         self._loading = 0  # generations
         self._used = self._cores = torch.get_num_threads()
-        self._begun = threading.Event()
+        self._template: models.LanguageModel | None = None  # the base, once it was read
         self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
         self._thread.start()
-        self._begun.wait()
-        # Decoding alone works on several cores: where two threads of a process do, OpenMP no longer
-        # lets its workers wait in a loop, and a pass takes twice as long (CHANGELOG.md).
-        torch.set_num_threads(1)
 
     @property
     def alive(self) -> bool:
@@ -153,24 +149,21 @@ class EmbeddedEngine:
 
     def load(self, generation: int, path: Path | None) -> None:
         with self._change:
-            held = next(iter(self._models.values()), None)
             self._loading += 1
             # the pass that runs has all cores; from the next on one is left
             self._change.wait_for(lambda: not self._active or self._used == self._left())
         try:
             with alone():
-                loaded = self._read(path, held)
+                loaded = self._read(path)
         finally:
             with self._change:
                 self._loading -= 1
         with self._change:
             self._models[generation] = loaded
 
-    def _read(self, path: Path | None, held: _Loaded | None) -> _Loaded:
-        if path and held:
-            model = models.sibling(held.model, path)
-        else:
-            model = models.load(path or self._base)
+    def _read(self, path: Path | None) -> _Loaded:
+        self._template = self._template or models.load(self._base)
+        model = models.sibling(self._template, path) if path else self._template
         return _Loaded(model, decoder(model))
 
     def unload(self, generation: int) -> None:
@@ -207,7 +200,6 @@ class EmbeddedEngine:
             self._closed = True
             self._change.notify_all()
         self._thread.join()
-        torch.set_num_threads(self._cores)
 
     def _loaded(self, generation: int) -> _Loaded:
         with self._change:
@@ -235,8 +227,6 @@ class EmbeddedEngine:
         """The decoding thread. An error ends it, and with it all requests; see `alive`."""
         reason: Exception = EngineStopped()
         torch.get_num_threads()  # or the first pass would take the number from the last who set one
-        torch.set_num_threads(self._cores)
-        self._begun.set()
         try:
             while self._next_round():
                 self._round()

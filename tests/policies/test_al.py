@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from memory.records import Chunk
@@ -82,6 +83,13 @@ def test_a_question_must_lead_to_its_own_passage(question: str, found: set[str])
 def test_a_question_that_is_about_other_things_too_is_left_out(question: str, kept: bool) -> None:
     candidates = AutonomousLearning().propose([HIVES], FakeTools({"Write": question}), seed=0)
     assert ("qa" in {one.kind for one in candidates}) is kept
+
+
+def test_a_question_without_a_word_is_no_division_by_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = FakeTools({"Write": "?? !!"})
+    monkeypatch.setattr(tools, "embed", lambda texts: np.ones((len(texts), 1), dtype=np.float32))
+    candidates = AutonomousLearning().propose([CHUNK], tools, seed=0)
+    assert "qa" not in {one.kind for one in candidates}
 
 
 def test_of_many_questions_the_most_evident_sixteen_are_kept() -> None:
