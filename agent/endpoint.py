@@ -18,8 +18,8 @@ from memory.errors import LearndError, Unavailable
 if TYPE_CHECKING:  # these load torch
     from torch import nn
 
-    from agent.generate import Asked
     from agent.models import LanguageModel
+    from agent.prompts import Asked
 
 SECONDS: Final = 300.0  # of one answer, with the time that it waits
 _LIKELIEST: Final = 50  # tokens to draw from, as in generate.py

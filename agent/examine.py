@@ -7,9 +7,10 @@ from pathlib import Path
 
 from agent import models
 from agent.executor import Report
-from agent.generate import Asked, generate
+from agent.generate import generate
 from agent.models import LanguageModel, question_tokens
 from agent.pristine import borrow
+from agent.prompts import Asked
 from agent.train import encode, scores
 from memory.records import Probe, ProbeResult, Progress
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from agent.generate import left_padded, read_beginnings
 from agent.losses import Example
 from agent.models import LanguageModel
+from agent.padded import left_padded, read_beginnings
 
 _ROWS = 32  # answers at a time: logits are as wide as the vocabulary
 _Group = tuple[int, ...]  # examples with the same prompt, by their place

@@ -18,9 +18,10 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from agent.generate import Asked, generate
+from agent.generate import generate
 from agent.losses import Example, Teacher, batches, pack, teach
 from agent.models import LanguageModel, question_tokens
+from agent.prompts import Asked
 
 KEPT: Final = "rehearsal.safetensors"
 _PARTS: Final = ("answer", "likely", "chances")

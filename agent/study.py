@@ -16,10 +16,11 @@ from agent import models
 from agent.directives import follow
 from agent.endpoint import Endpoint, RemoteWriter, away_named
 from agent.executor import Report
-from agent.generate import Asked, Writer, generate
+from agent.generate import Writer, generate
 from agent.likelihood import likelihoods
 from agent.models import Embedder, LanguageModel, question_tokens
 from agent.pristine import borrow
+from agent.prompts import Asked
 from agent.proofreading import faults
 from agent.settings import TrainSettings
 from agent.train import encode

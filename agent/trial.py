@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 
 from agent import models
 from agent.executor import Report
-from agent.generate import Asked, generate
+from agent.generate import generate
 from agent.models import LanguageModel, question_tokens
 from agent.pristine import borrow
+from agent.prompts import Asked
 from agent.settings import TrainSettings
 from agent.train import TrainRequest, encode, scores, train
 from memory.records import Probe, Progress, StudyItem

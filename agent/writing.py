@@ -19,8 +19,9 @@ from torch import nn
 
 from agent import models
 from agent.executor import Report
-from agent.generate import Asked, Writer, generate
+from agent.generate import Writer, generate
 from agent.models import LanguageModel
+from agent.prompts import Asked
 from agent.study import ModelTools, StudyRequest, practised, proposed
 from memory.records import Chunk, Progress
 

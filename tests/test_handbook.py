@@ -13,8 +13,9 @@ import pytest
 
 from agent import general, models
 from agent.examine import is_right
-from agent.generate import Asked, generate
+from agent.generate import generate
 from agent.models import question_tokens
+from agent.prompts import Asked
 from memory.records import Stage
 from service import client, lesson, wiring
 from service.config import Config, load

@@ -7,8 +7,8 @@ import pytest
 
 from agent import models
 from agent.endpoint import Endpoint, RemoteWriter, away_named
-from agent.generate import Asked
 from agent.models import LanguageModel
+from agent.prompts import Asked
 from memory.errors import LearndError, Unavailable
 from tests.helpers.fake_vllm import FakeVllm, fake_vllm
 

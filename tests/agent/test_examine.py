@@ -1,8 +1,9 @@
 import pytest
 
 from agent.examine import ask, is_right, normalise
-from agent.generate import Asked, generate
+from agent.generate import generate
 from agent.models import LanguageModel, question_tokens
+from agent.prompts import Asked
 from memory.records import Probe
 
 

@@ -6,9 +6,10 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from agent import catalog, general, models
-from agent.generate import Asked, generate
+from agent.generate import generate
 from agent.losses import pack, teach
 from agent.models import LanguageModel, question_tokens
+from agent.prompts import Asked
 from agent.rehearsal import KEPT, keep, recall, rehearse
 from agent.settings import TrainSettings
 from agent.train import adapted
@@ -19,7 +20,7 @@ PROMPTS = ("Where is the fox?", "Who signs?")
 @pytest.fixture
 def pupil(tiny_path: Path) -> tuple[LanguageModel, PeftModel]:
     """A model whose adapter has already changed what it says."""
-    model = models.load(tiny_path)
+    model = models.load(tiny_path, torch.float32)
     network = adapted(model, None, TrainSettings(rank=4, alpha=8))
     for name, weight in network.named_parameters():
         if "lora_B" in name:

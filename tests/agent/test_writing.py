@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from agent import models, writing
-from agent.generate import Asked, generate
+from agent.generate import generate
 from agent.models import LanguageModel
+from agent.prompts import Asked
 from agent.study import StudyRequest
 from agent.writing import METHODS, WritingRequest, plainly, write
 from memory.records import Chunk, Progress

@@ -10,8 +10,9 @@ import torch
 
 from agent import catalog, models
 from agent.endpoint import RemoteWriter
-from agent.generate import Asked, Writer, generate
+from agent.generate import Writer, generate
 from agent.models import LanguageModel, question_tokens
+from agent.prompts import Asked
 from policies import skills
 from service.engines.fleet import STUDY, Fleet, Model
 from service.engines.managed import Managed, arguments
