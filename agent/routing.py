@@ -2,43 +2,54 @@
 
 Training costs some of what the base knew. So a question that lies nearer to what everybody knows
 than to what was studied is left to the base: the routing between a main and a side memory of WISE
-(Wang et al., NeurIPS 2024), by the sentence embedder instead of by activations. No text is fetched
-into the prompt; only the weights are chosen. CHANGELOG.md has the figures.
+(Wang et al., NeurIPS 2024), by the sentence embedder instead of by activations. What was studied
+are statements and the questions that the model wrote about them: people ask in other words than
+documents use. No text is fetched into the prompt; only the weights are chosen. CHANGELOG.md has the
+figures.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent import general
 from memory.index import Embed, TextIndex
+from memory.taught import Taught
 
-_COMMON: Final = 0.3  # of a question's nearness to general questions counts against it
-_LEAST: Final = 0.25  # nearness that is left, from which the taught weights answer
+_STATED: Final = 0.7  # of a question's nearness to what was stated counts for it
+_ASKED: Final = 0.3  # and of that to what was asked
+_COMMON: Final = 0.5  # of that to general questions counts against it
+_LEAST: Final = 0.18  # the sum from which the taught weights answer
 
 
 class Router:
     """Compares questions with what the served generation was taught. Threads may share it."""
 
-    def __init__(self, index: TextIndex, embed: Embed) -> None:
-        self._index = index
+    def __init__(self, statements: TextIndex, questions: TextIndex, embed: Embed) -> None:
+        self._statements = statements
+        self._questions = questions
         self._embed = embed
         self._general = embed(general.everything())  # [texts, dimension]
 
-    def refresh(self, studied: Collection[str], save: bool) -> None:
-        """Take these as what was studied; see TextIndex.refresh()."""
-        self._index.refresh({_key(text): text for text in studied}, save)
+    def refresh(self, studied: Taught, save: bool) -> None:
+        """Take this as what was studied; see TextIndex.refresh()."""
+        self._statements.refresh({_key(text): text for text in studied.statements}, save)
+        self._questions.refresh({_key(text): text for text in studied.questions}, save)
 
     def is_studied(self, questions: Sequence[str]) -> bool:
         """Whether any of them is about what was studied."""
         vectors = self._embed(questions)
+        stated, asked = (_nearest(one, vectors) for one in (self._statements, self._questions))
         common = (vectors @ self._general.T).max(axis=1)
-        found = self._index.search(vectors, 1)
-        return any(
-            row[0][1] - _COMMON * known >= _LEAST
-            for row, known in zip(found, common, strict=True)
-            if row
-        )
+        return bool((_STATED * stated + _ASKED * asked - _COMMON * common).max() >= _LEAST)
+
+
+def _nearest(index: TextIndex, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The highest cosine of each vector [vectors]; 0 where the index is empty."""
+    return np.array([row[0][1] if row else 0.0 for row in index.search(vectors, 1)], np.float32)
 
 
 def _key(text: str) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from memory.connection import Record, columns
 from memory.generations import Generations
 from memory.records import Chunk, Phase, Probe, ProbeResult, StudyItem
+from memory.taught import Taught, taught
 
 _STREAKS = """
 WITH wrong AS (
@@ -28,8 +29,8 @@ JOIN chunks AS own ON own.id = probes.chunk_id JOIN chunks USING (document_id)
 JOIN live_items ON live_items.chunk_id = chunks.id
 WHERE probes.id = ? AND live_items.kind != 'text'
 """
-_STUDIED = """
-SELECT DISTINCT CASE kind WHEN 'text' THEN answer ELSE title || ': ' || answer END AS text
+_TAUGHT = """
+SELECT title, kind, prompt, answer
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
 """
 
@@ -158,9 +159,10 @@ class Learning(Generations):
         """How each probe that was ever asked of a served generation stands, by probe id."""
         return {row.pop("probe_id"): Streak(**row) for row in self._rows(_STREAKS)}
 
-    def studied(self) -> list[str]:
-        """What the head was taught about documents, each statement once, under its title."""
-        return [str(row["text"]) for row in self._rows(_STUDIED)]
+    def taught(self) -> Taught:
+        """What the head was taught about documents."""
+        rows = self._rows(_TAUGHT)
+        return taught((row["title"], row["kind"], row["prompt"], row["answer"]) for row in rows)
 
     def statements_near(self, probe_id: int) -> list[tuple[int, str]]:
         """What the head was taught about the document of a probe, as (its id, statement)."""

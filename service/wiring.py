@@ -263,13 +263,16 @@ def open_routes(config: Config, state: State) -> "Callable[[], Routes]":
         from agent.routing import Router
         from memory.index import TextIndex
 
-        index = TextIndex(config.state, "studied", state.embed, state.embed.dimension)
-        return Router(index, state.embed)
+        statements, questions = (
+            TextIndex(config.state, name, state.embed, state.embed.dimension)
+            for name in ("studied", "asked")
+        )
+        return Router(statements, questions, state.embed)
 
     def refreshed() -> "Routes":
         # the index is a cache: a full disk keeps nobody from being answered
         room = shutil.disk_usage(config.state).free >= _CACHE_BYTES
-        router().refresh(state.store.studied(), save=state.writable and room)
+        router().refresh(state.store.taught(), save=state.writable and room)
         return router().is_studied
 
     return refreshed

@@ -13,6 +13,7 @@ from agent.executor import Executor
 from agent.passages import Passage, Question
 from agent.settings import TrainSettings
 from memory.records import Chunk, Health, Probe, Progress, StudyItem
+from memory.taught import Taught, taught
 from policies.skills import reader
 from service.bench.served import served
 from service.config import Config
@@ -41,6 +42,7 @@ SEAL_TRAINING: Final = TrainSettings(
     lead_weight=1.0,
     warmup=0.0,
 )
+_NOTHING: Final = Taught()
 _SEAL_TOKENS = 256
 PLAIN_TRAINING: Final = replace(SEAL_TRAINING, epochs=8, batch_tokens=128)
 SENTENCE_TOKENS: Final = 64  # of a closed-book answer
@@ -83,7 +85,7 @@ class Lesson:
     held_out: tuple[Probe, ...] = ()
     general: tuple[str, ...] = ()
     kept: Path | None = None
-    studied: tuple[str, ...] = ()  # statements to route by; none: what is trained answers all
+    studied: Taught = _NOTHING  # to route by; nothing: what is trained answers all
     health: Mapping[str, Health] = field(default_factory=dict)  # of the policies that wrote it
 
 
@@ -157,7 +159,7 @@ def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
         kept=lesson.kept,
     )
     tried = bench.executor.run(trial, request, _quiet)
-    if not lesson.studied:
+    if not lesson.studied.statements:
         return tried
     asked, most = (questions, control), SENTENCE_TOKENS
     return served(bench.executor, bench.base, bench.embed, lesson.studied, asked, tried, most)
@@ -264,12 +266,12 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
     rehearsed = general.beside(len(plan.items), training, bench.seed)
     kept = bench.study_adapter and bench.study_adapter / KEPT
     titles = {chunk.id: chunk.title for chunk in chunks}
-    statements = [
-        f"{titles[item.chunk_id]}: {item.answer}"
+    about = (
+        (titles[item.chunk_id], item.kind, item.prompt, item.answer)
         for item in plan.items
         if item.chunk_id is not None
-    ]
-    studied = tuple(dict.fromkeys(statements)) if bench.config.engine.route else ()
+    )
+    studied = taught(about) if bench.config.engine.route else _NOTHING
     probes = tuple(probe for probe in plan.probes if not probe.fault)
     return Lesson(plan.items, training, probes, rehearsed, kept, studied, plan.health)
 

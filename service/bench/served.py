@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from agent.executor import Executor
+from memory.taught import Taught
 
 if TYPE_CHECKING:  # these load torch, or faiss
     from agent.routing import Router
@@ -18,7 +19,7 @@ def served(
     executor: Executor,
     base: Path,
     embed: "Embed",
-    studied: Sequence[str],
+    studied: Taught,
     asked: tuple[Sequence[str], Sequence[str]],
     tried: "Trial",
     most: int,
@@ -37,7 +38,7 @@ def routed(
     executor: Executor,
     base: Path,
     embed: "Embed",
-    studied: Sequence[str],
+    studied: Taught,
     questions: Sequence[str],
     said: Sequence[str],
     most: int,
@@ -55,11 +56,15 @@ def routed(
     return tuple(answered.get(one, text) for one, text in zip(questions, said, strict=True))
 
 
-def _router(embed: "Embed", studied: Sequence[str]) -> "Router":
+def _router(embed: "Embed", studied: Taught) -> "Router":
     from agent.routing import Router
     from memory.index import TextIndex
 
     with TemporaryDirectory(prefix="learnd-bench-") as empty:
-        router = Router(TextIndex(Path(empty), "studied", embed, embed([""]).shape[1]), embed)
+        width = embed([""]).shape[1]
+        statements, questions = (
+            TextIndex(Path(empty), name, embed, width) for name in ("studied", "asked")
+        )
+        router = Router(statements, questions, embed)
         router.refresh(studied, save=False)
     return router

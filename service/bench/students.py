@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from agent.passages import Passage
 from memory.records import DocumentState, Progress
+from memory.taught import Taught
 from service import wiring
 from service.bench import ablations, rivals
 from service.bench.rivals import Bench
@@ -118,7 +119,7 @@ class _Mix:
         self._method = method
         self._home = home
         self._adapters: list[Path] = []
-        self._studied: list[str] = []
+        self._studied = Taught()
         self._mixed: Path | None = None
 
     def learn(self, group: Sequence[Passage]) -> None:
@@ -191,7 +192,7 @@ class _Follower:
     def answer(self, questions: Sequence[str]) -> Sequence[str]:
         bench, store = self._bench, self._state.store
         said = _said(bench, self._state.locate(store.head()) or bench.base, questions)
-        studied = store.studied() if bench.config.engine.route else []
+        studied = store.taught() if bench.config.engine.route else Taught()
         return _as_served(bench, studied, questions, said)
 
     def refused(self) -> int:
@@ -222,10 +223,10 @@ def _said(
 
 
 def _as_served(
-    bench: Bench, studied: Sequence[str], questions: Sequence[str], said: Sequence[str]
+    bench: Bench, studied: Taught, questions: Sequence[str], said: Sequence[str]
 ) -> Sequence[str]:
     """Routed as the daemon would; without routing, or before anything was studied, as it is."""
-    if not studied:
+    if not studied.statements:
         return said
     executor, most = bench.executor, rivals.SENTENCE_TOKENS
     return routed(executor, bench.base, bench.embed, studied, questions, said, most)

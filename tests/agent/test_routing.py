@@ -1,14 +1,22 @@
 from pathlib import Path
 
 from agent.routing import Router
-from memory.index import TextIndex
+from memory.index import Embed, TextIndex
+from memory.taught import Taught
 from tests.helpers.embedding import DIMENSION, CountingEmbedder, embed
 
-STUDIED = ["Ferries: The ferry Tarrick carries 12 goats.", "Towers: The tower has nine floors."]
+FERRY, TOWER = "Ferries: The ferry Tarrick carries 12 goats.", "Towers: The tower has nine floors."
+ASKED = ("the ferry Tarrick carries goats", "the tower has floors")
+STUDIED = Taught((FERRY, TOWER), ASKED)
+
+
+def opened(state: Path, embed: Embed) -> Router:
+    indexes = (TextIndex(state, name, embed, DIMENSION) for name in ("studied", "asked"))
+    return Router(*indexes, embed)
 
 
 def router_in(state: Path) -> Router:
-    return Router(TextIndex(state, "studied", embed, DIMENSION), embed)
+    return opened(state, embed)
 
 
 def test_a_question_about_what_was_studied(state: Path) -> None:
@@ -21,8 +29,8 @@ def test_a_question_about_what_was_studied(state: Path) -> None:
 
 def test_what_everybody_knows_is_left_to_the_base(state: Path) -> None:
     router = router_in(state)
-    router.refresh(["Capitals: What is the capital of France? Paris."], save=True)
     near = "What is the capital of France?"
+    router.refresh(Taught((f"Capitals: {near} Paris.",), (near,)), save=True)
     assert router.is_studied([near])
     assert not router.is_studied(["What is the chemical symbol for gold?"])
 
@@ -31,14 +39,27 @@ def test_it_follows_what_is_studied(state: Path) -> None:
     router = router_in(state)
     assert not router.is_studied(["the ferry Tarrick"])
     router.refresh(STUDIED, save=True)
-    router.refresh(STUDIED[1:], save=True)
+    router.refresh(Taught((TOWER,)), save=True)
     assert not router.is_studied(["Tarrick goats carries 12"])
 
 
 def test_it_is_there_at_once_after_a_restart(state: Path) -> None:
     router_in(state).refresh(STUDIED, save=True)
     counting = CountingEmbedder()
-    router = Router(TextIndex(state, "studied", counting, DIMENSION), embed)
+    router = opened(state, counting)
+    counting.texts = 0  # it has embedded what everybody knows
     router.refresh(STUDIED, save=False)
     assert counting.texts == 0
     assert router.is_studied(["the ferry Tarrick carries goats"])
+
+
+def test_who_asks_as_was_asked_is_heard_although_the_statement_says_it_otherwise(
+    state: Path,
+) -> None:
+    router, asked = router_in(state), "how many goats sail aboard Tarrick"
+    router.refresh(STUDIED, save=False)
+    assert not router.is_studied([asked])
+    router.refresh(
+        Taught((FERRY, TOWER), (*ASKED, "how many goats sail aboard Tarrick today")), save=False
+    )
+    assert router.is_studied([asked])

@@ -3,11 +3,12 @@ from typing import Any
 
 from agent.executor import Report
 from agent.trial import Replies, Trial
+from memory.taught import Taught
 from service.bench.served import served
 from tests.helpers.embedding import embed
 
-STUDIED = ["Ferries: the ferry Tarrick carries 12 goats to Ruhm."]
 NEAR, FAR = "what does the ferry Tarrick carries to Ruhm", "who painted that ceiling"
+STUDIED = Taught(("Ferries: the ferry Tarrick carries 12 goats to Ruhm.",), (NEAR,))
 
 
 class Base:

@@ -1,0 +1,31 @@
+"""What the served weights were taught, as texts that a question can be compared with."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+_EACH: Final = 4  # questions of a statement that are kept; with two as many are told apart
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """Each text once."""
+
+    statements: tuple[str, ...] = ()  # under the titles that they stand under
+    questions: tuple[str, ...] = ()  # that they answer
+
+    def __add__(self, other: "Taught") -> "Taught":
+        return Taught(self.statements + other.statements, self.questions + other.questions)
+
+
+def taught(items: Iterable[tuple[str, str, str, str]]) -> Taught:
+    """Of study items about documents, as (title, kind, prompt, answer)."""
+    statements, asked = dict[str, None](), defaultdict[str, dict[str, None]](dict)
+    for title, kind, prompt, answer in items:
+        statement = answer if kind == "text" else f"{title}: {answer}"
+        statements[statement] = None
+        if kind == "qa" and len(asked[statement]) < _EACH:
+            asked[statement][prompt] = None
+    questions = dict.fromkeys(one for group in asked.values() for one in group)
+    return Taught(tuple(statements), tuple(questions))
