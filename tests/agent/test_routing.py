@@ -11,8 +11,8 @@ STUDIED = Taught((FERRY, TOWER), ASKED)
 
 
 def opened(state: Path, embed: Embed) -> Router:
-    indexes = (TextIndex(state, name, embed, DIMENSION) for name in ("studied", "asked"))
-    return Router(*indexes, embed)
+    statements = TextIndex(state, "studied", embed, DIMENSION)
+    return Router(statements, TextIndex(state, "asked", embed, DIMENSION), embed)
 
 
 def router_in(state: Path) -> Router:
