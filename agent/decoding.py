@@ -44,6 +44,11 @@ def decoder(model: LanguageModel) -> Decoder:
     return PlainDecoder(model) if written_out(model) else NetworkDecoder(model)
 
 
+def alike(other: Decoder, model: LanguageModel) -> Decoder:
+    """For a sibling of the other's model: what was found of one holds for both."""
+    return PlainDecoder(model) if isinstance(other, PlainDecoder) else NetworkDecoder(model)
+
+
 def written_out(model: LanguageModel) -> bool:
     """Whether PlainDecoder says what the network says. Reads a few tokens, so all is warm."""
     if not is_plain(model):

@@ -3,8 +3,8 @@
 import importlib.util
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
@@ -79,27 +80,39 @@ def load(path: Path, dtype: torch.dtype | None = None) -> LanguageModel:
 
 
 @torch.no_grad()
-def sibling(model: LanguageModel, directory: Path) -> LanguageModel:
+def sibling(model: LanguageModel, directory: Path) -> Generator[None, None, LanguageModel]:
     """The model with the weights of a directory, without the work of building a network anew; what
     is equal is held only once: adapters change the upper layers alone.
 
-    Raises TrainingDiverged if a weight is not finite, UnknownModel if it is of another network.
+    In steps of a weight each, so that answers can go on between them. Raises TrainingDiverged if a
+    weight is not finite, UnknownModel if it is of another network.
     """
     held = model.network.state_dict(keep_vars=True)
-    files = sorted(directory.glob("*.safetensors"))
-    weights = {name: weight for file in files for name, weight in load_file(file).items()}
-    missing = dict(model.network.named_parameters()).keys() - weights.keys()
-    known = weights.keys() <= held.keys()
-    if missing or not known or any(held[name].shape != one.shape for name, one in weights.items()):
-        raise UnknownModel(f"{directory} holds other weights than the model that is served")
-    network = deepcopy(model.network, {id(one): one for one in held.values()})
-    for name, weight in weights.items():
-        own = weight.to(held[name].device, held[name].dtype)
-        if not torch.equal(own, held[name]):
-            _put(network, name, own)
+    with ExitStack() as stack:
+        paths = sorted(directory.glob("*.safetensors"))
+        files = [stack.enter_context(safe_open(path, "pt")) for path in paths]
+        weights = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+        shapes = {name: file.get_slice(name).get_shape() for name, file in weights.items()}
+        _check_alike(model, shapes, directory)
+        network = deepcopy(model.network, {id(one): one for one in held.values()})
+        for name, file in weights.items():
+            yield
+            own = file.get_tensor(name).to(held[name].device, held[name].dtype)
+            if not torch.equal(own, held[name]):
+                _check_finite(name, own)
+                _put(network, name, own)
     network.tie_weights()
-    check_finite(network)
     return LanguageModel(network, model.tokenizer)
+
+
+def _check_alike(
+    model: LanguageModel, shapes: Mapping[str, Sequence[int]], directory: Path
+) -> None:
+    """Raise UnknownModel unless a directory holds weights of the model's names and shapes."""
+    held = {name: list(one.shape) for name, one in model.network.state_dict().items()}
+    missing = dict(model.network.named_parameters()).keys() - shapes.keys()
+    if missing or any(held.get(name) != shape for name, shape in shapes.items()):
+        raise UnknownModel(f"{directory} holds other weights than the model that is served")
 
 
 def _put(network: nn.Module, name: str, weight: torch.Tensor) -> None:
@@ -227,9 +240,14 @@ def check_finite(network: nn.Module, only: str = "") -> None:
     `only` is a part of the names of those that are looked at.
     """
     for name, tensor in network.named_parameters():
-        # a sum is finite only if all of it is, and ten times as fast as a look at each
-        if only in name and not (tensor.sum().isfinite() or tensor.isfinite().all()):
-            raise TrainingDiverged(f"{name} holds NaN or infinity")
+        if only in name:
+            _check_finite(name, tensor)
+
+
+def _check_finite(name: str, tensor: torch.Tensor) -> None:
+    # a sum is finite only if all of it is, and ten times as fast as a look at each
+    if not (tensor.sum().isfinite() or tensor.isfinite().all()):
+        raise TrainingDiverged(f"{name} holds NaN or infinity")
 
 
 def preferred_device() -> torch.device:

@@ -55,8 +55,7 @@ class AutonomousLearning(Policy):
         """Written questions that lead to their sentence, and what people type in haste: more of it
         where nothing was written, so that something can examine."""
         known = _distinct(fact for chunk in chunks for fact in facts(chunk))
-        turns = [one for turn in range(_TURNS) for one in _write(known, tools, seed + turn)]
-        written = _answered(list(dict.fromkeys(turns)), known, tools)
+        written = _answered(list(dict.fromkeys(_write(known, tools, seed))), known, tools)
         return [*written, *_hasty(known, written, random.Random(seed))]
 
     def score(self, candidates: Sequence[Candidate], tools: Tools, seed: int) -> list[float]:
@@ -186,8 +185,9 @@ def _hasty(
 
 def _write(known: Sequence[Fact], tools: Tools, seed: int) -> Iterator[Candidate]:
     beside = Counter((fact.chunk.id, fact.passage) for fact in known)
-    asks = [_asking(fact, beside[fact.chunk.id, fact.passage]) for fact in known]
-    for fact, questions in zip(known, tools.generate(asks, _WARMTH, seed), strict=True):
+    asked = [fact for fact in known for _ in range(_TURNS)]
+    asks = [_asking(fact, beside[fact.chunk.id, fact.passage]) for fact in asked]
+    for fact, questions in zip(asked, tools.generate(asks, _WARMTH, seed), strict=True):
         for question in questions.splitlines():
             if sensible(question, fact):
                 yield fact.asked("qa", question.strip())

@@ -137,7 +137,7 @@ def test_a_sentence_of_many_facts_needs_fewer_questions_a_fact() -> None:
     tools = FakeTools()
     AutonomousLearning().propose([replace(CHUNK, text=text)], tools, seed=0)
     counts = [prompt.split("Write ")[1].split()[0] for prompt in tools.prompts]
-    assert counts == ["10", "4", "4", "4", "4"] * 2
+    assert counts == ["10", "10", *["4"] * 8]  # each is asked about twice
 
 
 def test_boilerplate_is_asked_about_once() -> None:

@@ -5,7 +5,8 @@ import gc
 import itertools
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from memory.errors import Busy, PromptTooLong, UnknownModel
 from service.engines import embedded
 from service.engines.base import GenerateRequest, Message, Piece
 from service.engines.embedded import EmbeddedEngine, EngineStopped
+from service.engines.running import sample
 from tests.helpers.tiny_model import save_tiny_model
 
 CHAT = (Message("user", "What is the port of the invoice service?"),)
@@ -168,7 +170,7 @@ def test_an_unknown_generation_is_refused(engine: EmbeddedEngine) -> None:
 def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(
     engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entered, held, sample = threading.Event(), threading.Event(), embedded._sample
+    entered, held = threading.Event(), threading.Event()
 
     def holding(*arguments: Any) -> list[int]:
         entered.set()
@@ -191,7 +193,7 @@ def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(
         answers = await asyncio.gather(first, *others[1:])
         assert [answer[-1].finish_reason for answer in answers] == ["length"] * 3
 
-    monkeypatch.setattr(embedded, "_sample", holding)
+    monkeypatch.setattr(embedded, "sample", holding)
     asyncio.run(scene())
 
 
@@ -219,7 +221,7 @@ def test_an_error_in_the_thread_ends_every_request_and_shows(
     def broken(*arguments: object) -> list[int]:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(embedded, "_sample", broken)
+    monkeypatch.setattr(embedded, "sample", broken)
     monkeypatch.setattr("threading.excepthook", lambda details: None)
     with pytest.raises(ZeroDivisionError):
         answer(engine, 0, GenerateRequest("The"))
@@ -232,7 +234,7 @@ def test_an_error_in_the_thread_ends_every_request_and_shows(
 def test_closing_ends_running_requests(
     paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, sample, shown = EmbeddedEngine(paths[0], 1, 1), embedded._sample, threading.Event()
+    engine, shown = EmbeddedEngine(paths[0], 1, 1), threading.Event()
     tokens = itertools.count()
 
     def holding(*arguments: Any) -> list[int]:
@@ -249,40 +251,71 @@ def test_closing_ends_running_requests(
             while True:
                 await anext(stream)
 
-    monkeypatch.setattr(embedded, "_sample", holding)
+    monkeypatch.setattr(embedded, "sample", holding)
     engine.load(0, None)
     asyncio.run(scene())
 
 
-@pytest.fixture
-def cores() -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield 4
-    torch.set_num_threads(before)
+def steps(read: list[str], result: Any) -> Generator[None, None, Any]:
+    """Weights that are read in five steps."""
+    for number in range(5):
+        yield
+        read.append(f"step {number}")
+    return result
 
 
-def test_decoding_has_all_cores_but_one_for_each_load(
-    cores: int, paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+def test_a_generation_is_read_between_rounds(
+    engine: EmbeddedEngine, paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, sibling, used = PlainDecoder.read, models.sibling, list[int]()
-    request = GenerateRequest(CHAT, max_tokens=3)
+    happened, decode = list[str](), PlainDecoder.read
+    template = engine._models[0].model
 
-    def counted(decoder: PlainDecoder, parts: Any) -> torch.Tensor:
-        used.append(torch.get_num_threads())
-        return read(decoder, parts)
+    def noted(decoder: PlainDecoder, parts: Any) -> torch.Tensor:
+        happened.append("pass")
+        return decode(decoder, parts)
 
-    def meanwhile(held: models.LanguageModel, path: Path) -> models.LanguageModel:
-        answer(decoding, 0, request)
-        return sibling(held, path)
+    async def scene() -> None:
+        stream = engine.stream(0, GenerateRequest("The", max_tokens=40))
+        await anext(stream)
+        monkeypatch.setattr(embedded, "LOADING", 0.0)  # a step is more than there is time for
+        await asyncio.to_thread(engine.load, 2, paths[1])
+        happened.append("loaded")
+        assert [piece async for piece in stream]
 
-    decoding = EmbeddedEngine(paths[0], parallel=2, queue=2)
-    decoding.load(0, None)
-    monkeypatch.setattr(PlainDecoder, "read", counted)
-    answer(decoding, 0, request)
-    assert set(used) == {cores}
-    used.clear()
-    monkeypatch.setattr(models, "sibling", meanwhile)
-    decoding.load(1, paths[1])
-    assert used.count(cores - 1) >= 3 and cores not in used
-    decoding.close()
+    monkeypatch.setattr(PlainDecoder, "read", noted)
+    monkeypatch.setattr(models, "sibling", lambda model, path: steps(happened, template))
+    asyncio.run(scene())
+    order = [one for one in happened if one != "pass"]
+    assert order == [*(f"step {n}" for n in range(5)), "loaded"]
+    places = [happened.index(f"step {n}") for n in range(5)]
+    assert all(later > sooner + 1 for sooner, later in itertools.pairwise(places))
+
+
+def test_what_cannot_be_read_is_told_who_loads_and_disturbs_nobody(
+    engine: EmbeddedEngine, paths: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownModel, match="other weights"):
+        engine.load(2, tmp_path)
+    assert answer(engine, 1, GenerateRequest(CHAT, max_tokens=5)) == generated(
+        paths[1], GenerateRequest(CHAT, max_tokens=5)
+    )
+
+
+def test_a_load_ends_with_the_engine(
+    engine: EmbeddedEngine, paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(model: models.LanguageModel, path: Path) -> Generator[None, None, Any]:
+        while True:
+            begun.set()
+            yield
+
+    begun = threading.Event()
+    monkeypatch.setattr(models, "sibling", endless)
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(engine.load, 2, paths[1])
+        assert begun.wait(30)
+        engine.close()
+        with pytest.raises(EngineStopped):
+            loading.result(30)
+    with pytest.raises(EngineStopped):
+        engine.load(2, paths[1])
