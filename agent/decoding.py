@@ -32,8 +32,14 @@ class Decoder(Protocol):
     def open(self, prompt: Sequence[int]) -> Line:
         """A new sequence. What is known of its beginning counts as seen."""
 
-    def read(self, parts: Sequence[tuple[Line, Sequence[int]]]) -> Tensor:
-        """Read the next tokens of each; returns the logits [parts, vocabulary] after the last."""
+    def read(
+        self, parts: Sequence[tuple[Line, Sequence[int]]], last: Sequence[int] | None = None
+    ) -> Tensor:
+        """Read the next tokens of each; returns the logits [sum(last), vocabulary] after so many of
+        the last tokens of each, one if nothing is said."""
+
+    def rewind(self, line: Line, tokens: int) -> None:
+        """Forget so many tokens that were read last."""
 
     def close(self, line: Line) -> None:
         """It has ended."""
@@ -91,21 +97,34 @@ class NetworkDecoder:
         return _Cached(DynamicCache(config=self._network.config))
 
     @torch.inference_mode()
-    def read(self, parts: Sequence[tuple[Line, Sequence[int]]]) -> Tensor:
+    def read(
+        self, parts: Sequence[tuple[Line, Sequence[int]]], last: Sequence[int] | None = None
+    ) -> Tensor:
         """See Decoder."""
-        return torch.stack([self._read(line, tokens) for line, tokens in parts])
+        wanted = last or [1] * len(parts)
+        found = [
+            self._read(line, tokens, n) for (line, tokens), n in zip(parts, wanted, strict=True)
+        ]
+        return torch.cat(found)
+
+    def rewind(self, line: Line, tokens: int) -> None:
+        """See Decoder."""
+        assert isinstance(line, _Cached), "opened here"
+        line.seen -= tokens
+        line.cache.crop(-tokens)
 
     def close(self, line: Line) -> None:
         """Nothing to give back."""
 
-    def _read(self, line: Line, tokens: Sequence[int]) -> Tensor:
+    def _read(self, line: Line, tokens: Sequence[int], last: int) -> Tensor:
+        """Logits [last, vocabulary]."""
         assert isinstance(line, _Cached), "opened here"
         output = self._network(
             input_ids=torch.tensor([list(tokens)], device=self._network.device),
             past_key_values=line.cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=max(1, last),
         )
         line.seen += len(tokens)
-        logits: Tensor = output.logits[0, -1]
+        logits: Tensor = output.logits[0, -last:] if last else output.logits[0, :0]
         return logits

@@ -92,8 +92,8 @@ class PlainDecoder:
         self._shelves.drop(row)
 
     @torch.inference_mode()
-    def read(self, parts: Sequence[Part]) -> Tensor:
-        """Read the next tokens of each; returns the logits [parts, vocabulary] after the last."""
+    def read(self, parts: Sequence[Part], last: Sequence[int] | None = None) -> Tensor:
+        """See decoding.Decoder."""
         for row, tokens in parts:
             self._shelves.place(row, len(row.tokens) + len(tokens))
         order = sorted(range(len(parts)), key=lambda i: _place(parts[i]))
@@ -101,10 +101,14 @@ class PlainDecoder:
         states, ends = self._pass(sorted_parts)
         for row, tokens in parts:
             row.tokens.extend(tokens)
-        back = [0] * len(order)
-        for place, i in enumerate(order):
-            back[i] = ends[place]
+        end_of = dict(zip(order, ends, strict=True))
+        wanted = last or [1] * len(parts)
+        back = [end_of[i] - n for i in range(len(parts)) for n in reversed(range(wanted[i]))]
         return F.linear(states[back], self._head)
+
+    def rewind(self, row: Any, tokens: int) -> None:
+        """See decoding.Decoder. What is read next takes the places of what is forgotten."""
+        del row.tokens[len(row.tokens) - tokens :]
 
     def _pass(self, parts: Sequence[Part]) -> tuple[Tensor, list[int]]:
         """States [tokens, width] after the last layer, and the last token of each part."""

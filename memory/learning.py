@@ -29,6 +29,9 @@ JOIN chunks AS own ON own.id = probes.chunk_id JOIN chunks USING (document_id)
 JOIN live_items ON live_items.chunk_id = chunks.id
 WHERE probes.id = ? AND live_items.kind != 'text'
 """
+_RECITED = """
+SELECT DISTINCT answer FROM live_items WHERE chunk_id IS NOT NULL AND kind != 'text'
+"""
 _TAUGHT = """
 SELECT title, kind, prompt, answer
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
@@ -158,6 +161,10 @@ class Learning(Generations):
     def streaks(self) -> dict[int, Streak]:
         """How each probe that was ever asked of a served generation stands, by probe id."""
         return {row.pop("probe_id"): Streak(**row) for row in self._rows(_STREAKS)}
+
+    def recited(self) -> list[str]:
+        """The statements that the head was taught to answer with, each once."""
+        return [str(row["answer"]) for row in self._rows(_RECITED)]
 
     def taught(self) -> Taught:
         """What the head was taught about documents."""

@@ -246,7 +246,8 @@ def locator(config: Config, base: Path, state: State) -> Callable[[Generation], 
 def _open_embedded(config: Config, base: Path, state: State) -> Engine:
     from service.engines.embedded import opened
 
-    return opened(base, config.server.parallel, config.server.queue)
+    server, recited = config.server, state.store.recited
+    return opened(base, server.parallel, server.queue, recited)
 
 
 def _open_fleet(config: Config, base: Path, state: State) -> Engine:

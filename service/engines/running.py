@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
 from agent import models
 from agent.decoding import Decoder, Line
+from agent.drafts import Drafts
+from agent.plain import PlainDecoder
 from memory.errors import PromptTooLong
 from service.engines.base import FinishReason, GenerateRequest, Piece
 from service.engines.text import TextStream
 
 Delivery = Piece | Exception  # what the decoding thread hands to a request
+_NO_DRAFTS: Final = Drafts()
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -20,6 +24,16 @@ class Loaded:
 
     model: models.LanguageModel
     decoder: Decoder
+    drafts: Drafts = _NO_DRAFTS
+
+
+def drafts(decoder: Decoder, model: models.LanguageModel, statements: Sequence[str]) -> Drafts:
+    """Guesses for a model that was taught these. Only where what was wrong can be taken back: a
+    sliding window has forgotten what it would need."""
+    if not isinstance(decoder, PlainDecoder) or not statements:
+        return _NO_DRAFTS
+    encoded = model.tokenizer(list(statements), add_special_tokens=False).input_ids
+    return Drafts([*one, model.tokenizer.eos_token_id] for one in encoded)
 
 
 class Running:
@@ -38,16 +52,18 @@ class Running:
         self.request = request
         self.line: Line | None = None  # from the first round on
         self.pending = prompt  # tokens that the model has not seen
+        self.guessed: tuple[int, ...] = ()  # read after them, in case that they follow
         self.answering = False  # it has its first token
+        self._said: list[int] = []
         self._deliver = deliver
         self._prompt_tokens = len(prompt)
         self._room = min(request.max_tokens, model.context - len(prompt))
         self._ends = models.end_tokens(model)
-        self.generator = torch.Generator()
+        self._generator = torch.Generator()
         if request.seed is None:
-            self.generator.seed()
+            self._generator.seed()
         else:
-            self.generator.manual_seed(request.seed)
+            self._generator.manual_seed(request.seed)
         self._text = TextStream(
             lambda tokens: str(model.tokenizer.decode(list(tokens), skip_special_tokens=True)),
             request.stop,
@@ -57,22 +73,40 @@ class Running:
     def fail(self, error: Exception) -> None:
         self._deliver(error)
 
-    def part(self, most: int) -> tuple[Line, list[int]]:
-        """What is to be read next, a token at least."""
+    def part(self, most: int, guesses: int) -> tuple[Line, list[int]]:
+        """What is to be read next, a token at least; after the last one so many guesses at most."""
         if self.line is None:
             self.line = self.loaded.decoder.open(self.pending)
             self.pending = self.pending[self.line.seen :]
         part, self.pending = self.pending[: max(1, most)], self.pending[max(1, most) :]
-        return self.line, part
+        room = min(guesses, self._room - 1)
+        self.guessed = self.loaded.drafts.after(self._said, room) if room > 0 else ()
+        return self.line, [*part, *self.guessed]
+
+    def take(self, logits: torch.Tensor, likeliest: Sequence[int]) -> bool:
+        """Choose a token, and one more as long as it is the one that was guessed; False when the
+        answer is complete. Logits [1 + guessed, vocabulary], and the likeliest token of each."""
+        for place, guess in enumerate((*self.guessed, None)):
+            token = likeliest[place]
+            if self.request.temperature > 0:
+                token = _draw(logits[place].float().cpu(), self.request, self._generator)
+            goes_on = self._accept(token)
+            if token != guess or not goes_on:
+                break
+        assert self.line is not None, "it was read"
+        if wrong := len(self.guessed) - place:
+            self.loaded.decoder.rewind(self.line, wrong)
+        return goes_on
 
     def leave(self) -> None:
         """Give back what the decoder holds for it."""
         if self.line is not None:
             self.loaded.decoder.close(self.line)
 
-    def accept(self, token: int) -> bool:
+    def _accept(self, token: int) -> bool:
         """Take the next token; False when the answer is complete."""
         self.answering = True
+        self._said.append(token)
         self.pending = [token]
         self._room -= 1
         self._undelivered += 1
@@ -106,15 +140,6 @@ def prompt_tokens(model: models.LanguageModel, request: GenerateRequest) -> list
             f"the prompt has {len(tokens)} tokens; the model's context has {model.context}, "
             "and the answer needs some of them"
         )
-    return tokens
-
-
-def sample(logits: torch.Tensor, takers: Sequence[Running]) -> list[int]:
-    """Logits [takers, vocabulary] -> a token each."""
-    tokens: list[int] = logits.float().argmax(-1).tolist()  # five times as fast as in bfloat16
-    for place, one in enumerate(takers):
-        if one.request.temperature > 0:
-            tokens[place] = _draw(logits[place].float().cpu(), one.request, one.generator)
     return tokens
 
 

@@ -21,9 +21,9 @@ class Noted(PlainDecoder):
         super().__init__(model)
         self.passes: list[list[int]] = []
 
-    def read(self, parts: Sequence[Any]) -> torch.Tensor:
+    def read(self, parts: Sequence[Any], last: Sequence[int] | None = None) -> torch.Tensor:
         self.passes.append([len(tokens) for _, tokens in parts])
-        return super().read(parts)
+        return super().read(parts, last)
 
 
 def write(

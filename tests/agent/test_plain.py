@@ -34,6 +34,17 @@ class Pair:
         return part or [chance.randrange(3, 300)]
 
 
+def test_logits_after_several_of_the_last_tokens(model: models.LanguageModel) -> None:
+    plain, network = PlainDecoder(model), NetworkDecoder(model)
+    prompts, last = [range(3, 20), range(5, 9), range(40, 60)], [3, 0, 1]
+    found = plain.read([(plain.open(list(one)), list(one)) for one in prompts], last)
+    expected = network.read([(network.open(list(one)), list(one)) for one in prompts], last)
+    assert found.shape[0] == sum(last)
+    assert torch.allclose(found, expected, atol=EXACT)
+    nothing = plain.read([(plain.open([3, 4]), [3, 4])], [0])
+    assert nothing.shape == (0, found.shape[1])
+
+
 def test_ragged_rows_come_and_go(model: models.LanguageModel) -> None:
     plain, network, chance = PlainDecoder(model), NetworkDecoder(model), random.Random(0)
     pairs, recalled = list[Pair](), 0
@@ -49,6 +60,11 @@ def test_ragged_rows_come_and_go(model: models.LanguageModel) -> None:
             found = plain.read([(pair.row, tokens) for pair, tokens in parts])
             expected = network.read([(pair.line, tokens) for pair, tokens in parts])
             assert torch.allclose(found, expected, atol=EXACT)
+        for pair, tokens in parts:
+            if len(tokens) > 9 and chance.random() < 0.3:  # some of it was not meant
+                plain.rewind(pair.row, 4)
+                network.rewind(pair.line, 4)
+                assert pair.row.seen == pair.line.seen
         for pair in [one for one in pairs if one.row.seen > 400 or chance.random() < 0.04]:
             plain.close(pair.row)
             pairs.remove(pair)

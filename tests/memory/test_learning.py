@@ -4,6 +4,7 @@ import pytest
 
 from memory.records import Phase, Probe, ProbeResult
 from memory.store import Store, Streak
+from memory.taught import Taught
 from memory.testing import memory_store
 from tests.helpers.stores import NO, YES, adapter_for, add, learn, start, study, to_examined
 
@@ -100,3 +101,12 @@ def test_items_by_id_keeps_the_order(store: Store) -> None:
 def test_the_base_is_not_reviewed() -> None:
     with pytest.raises(ValueError, match="base"):
         memory_store().save_review([])
+
+
+def test_what_is_recited_and_what_it_is_compared_with(store: Store) -> None:
+    assert (store.recited(), store.taught()) == ([], Taught())
+    learn(store, add(store, "a.md"))
+    [said] = store.recited()
+    assert store.taught().statements == (f"A.Md: {said}",)
+    store.activate(0, "rollback")
+    assert store.recited() == []

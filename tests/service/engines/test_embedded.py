@@ -19,7 +19,7 @@ from memory.errors import Busy, PromptTooLong, UnknownModel
 from service.engines import embedded
 from service.engines.base import GenerateRequest, Message, Piece
 from service.engines.embedded import EmbeddedEngine, EngineStopped
-from service.engines.running import sample
+from service.engines.running import Running
 from tests.helpers.tiny_model import save_tiny_model
 
 CHAT = (Message("user", "What is the port of the invoice service?"),)
@@ -170,12 +170,12 @@ def test_an_unknown_generation_is_refused(engine: EmbeddedEngine) -> None:
 def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(
     engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entered, held = threading.Event(), threading.Event()
+    entered, held, take = threading.Event(), threading.Event(), Running.take
 
-    def holding(*arguments: Any) -> list[int]:
+    def holding(*arguments: Any) -> bool:
         entered.set()
         assert held.wait(30)
-        return sample(*arguments)
+        return take(*arguments)
 
     async def scene() -> None:
         request = GenerateRequest("The", max_tokens=3)
@@ -193,7 +193,7 @@ def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(
         answers = await asyncio.gather(first, *others[1:])
         assert [answer[-1].finish_reason for answer in answers] == ["length"] * 3
 
-    monkeypatch.setattr(embedded, "sample", holding)
+    monkeypatch.setattr(Running, "take", holding)
     asyncio.run(scene())
 
 
@@ -218,10 +218,10 @@ def test_a_swap_leaves_running_answers_alone_and_frees_the_old_model(
 def test_an_error_in_the_thread_ends_every_request_and_shows(
     engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: object) -> list[int]:
+    def broken(*arguments: object) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(embedded, "sample", broken)
+    monkeypatch.setattr(Running, "take", broken)
     monkeypatch.setattr("threading.excepthook", lambda details: None)
     with pytest.raises(ZeroDivisionError):
         answer(engine, 0, GenerateRequest("The"))
@@ -234,13 +234,13 @@ def test_an_error_in_the_thread_ends_every_request_and_shows(
 def test_closing_ends_running_requests(
     paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, shown = EmbeddedEngine(paths[0], 1, 1), threading.Event()
+    engine, shown, take = EmbeddedEngine(paths[0], 1, 1), threading.Event(), Running.take
     tokens = itertools.count()
 
-    def holding(*arguments: Any) -> list[int]:
+    def holding(*arguments: Any) -> bool:
         while next(tokens) > 20 and shown.wait(30) and not engine._closed:
             pass  # some tokens make text for sure; the others come when close() was called
-        return sample(*arguments)
+        return take(*arguments)
 
     async def scene() -> None:
         stream = engine.stream(0, GenerateRequest("The", max_tokens=400))
@@ -251,9 +251,45 @@ def test_closing_ends_running_requests(
             while True:
                 await anext(stream)
 
-    monkeypatch.setattr(embedded, "sample", holding)
+    monkeypatch.setattr(Running, "take", holding)
     engine.load(0, None)
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_guesses_change_no_answer(
+    paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, temperature: float, rows: int
+) -> None:
+    """Right ones, wrong ones, and none: what is said is said anyway, in fewer passes."""
+    requests = [
+        GenerateRequest(f"The {n}", max_tokens=40, temperature=temperature, seed=n)
+        for n in range(rows)
+    ]
+    passes, decode = list[int](), PlainDecoder.read
+
+    def counted(decoder: PlainDecoder, *given: Any) -> torch.Tensor:
+        passes.append(len(given[0]))
+        return decode(decoder, *given)
+
+    def said(recited: list[str]) -> tuple[list[str], int]:
+        engine = EmbeddedEngine(paths[0], parallel=rows, queue=1, recited=lambda: recited)
+        engine.load(0, None)
+        engine.load(1, paths[1])
+        passes.clear()
+
+        async def all_of_them() -> list[list[Piece]]:
+            return await asyncio.gather(*(read(engine, 1, one) for one in requests))
+
+        texts = ["".join(piece.text for piece in one) for one in asyncio.run(all_of_them())]
+        engine.close()
+        return texts, len(passes)
+
+    monkeypatch.setattr(PlainDecoder, "read", counted)
+    expected, without = said([])
+    found, with_them = said([*expected, *(text[:20] + " and so on" for text in expected)])
+    assert found == expected
+    assert with_them < without
 
 
 def steps(read: list[str], result: Any) -> Generator[None, None, Any]:
@@ -270,9 +306,9 @@ def test_a_generation_is_read_between_rounds(
     happened, decode = list[str](), PlainDecoder.read
     template = engine._models[0].model
 
-    def noted(decoder: PlainDecoder, parts: Any) -> torch.Tensor:
+    def noted(decoder: PlainDecoder, *given: Any) -> torch.Tensor:
         happened.append("pass")
-        return decode(decoder, parts)
+        return decode(decoder, *given)
 
     async def scene() -> None:
         stream = engine.stream(0, GenerateRequest("The", max_tokens=40))
