@@ -246,6 +246,9 @@ def serve(
     clients: Annotated[int, typer.Option(min=1, help="That ask at the same time.")] = 8,
     requests: Annotated[int, typer.Option(min=4, help="That they make, all together.")] = 24,
     seed: Annotated[int, typer.Option(help="Which questions, and when.")] = 0,
+    taught: Annotated[
+        Path | None, typer.Option(help="State directory: ask about what its model was taught.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="vllm: beside the embedded one.")] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
@@ -257,8 +260,9 @@ def serve(
 
     settings = configured(config, model=model, engine_kind=engine)
     check_writable(json_file)
+    options = serve.Options(clients, requests, seed, taught)
     with render.progress_bars() as show:
-        for found in serve.run(settings, serve.Options(clients, requests, seed), show):
+        for found in serve.run(settings, options, show):
             if json_file is not None:
                 outcome.save(found, json_file)
     outcome.show(found)

@@ -15,10 +15,10 @@ from service.engines.managed import require_python
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """An engine that holds the base as generation 0."""
+    """An engine that holds what is measured as generation 0."""
 
     engine: Engine
-    others: tuple[Path | None, ...]  # generations 1, 2 ... in turn; None: the base again
+    others: tuple[Path, ...]  # generations 1, 2 ... in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +28,26 @@ class Course:
     base: Path
     clients: int
     seed: int
+    weights: Path | None = None  # generation 0; None: the base
+    adapter: Path | None = None  # the same as an adapter
+    recited: tuple[str, ...] = ()  # what it was taught to say
 
 
 @contextmanager
 def embedded(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
-    """The engine in this process; swaps go to and fro between the base and other weights."""
+    """The engine in this process; swaps go to and fro between weights that differ a little."""
     from agent import yardstick
     from agent.lanes import alone
     from service.engines.embedded import opened
 
+    others = (scratch / "one", scratch / "other")
     with alone():  # or this thread, too, would keep workers
-        yardstick.disturb(course.base, scratch, course.seed)
-    with closing(opened(course.base, course.clients, course.clients)) as engine:
-        engine.load(0, None)
-        yield Contender(engine, (scratch, None))
+        for seed, other in enumerate(others, course.seed):
+            yardstick.disturb(course.weights or course.base, other, seed)
+    clients = course.clients
+    with closing(opened(course.base, clients, clients, lambda: course.recited)) as engine:
+        engine.load(0, course.weights)
+        yield Contender(engine, others)
 
 
 @contextmanager
@@ -58,7 +64,7 @@ def vllm(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
     model = Model(base, config.model, token_hex(4))
     seconds = config.engine.start_seconds
     with closing(Fleet(members, model, 2 * course.clients, seconds)) as fleet:
-        fleet.load(0, None)
+        fleet.load(0, course.adapter)
         yield Contender(fleet, adapters)
 
 

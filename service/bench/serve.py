@@ -4,9 +4,12 @@ embedded  the engine of the daemon, asked by clients that come at random, and by
 vllm      with `--engine vllm` the other one, too, on the same questions
 generate  model.generate, one request after the other; and, for information, batches of as many
 
+With `--taught DIR` the model of a state directory is asked about what it was taught: there the
+embedded engine guesses ahead (agent/drafts.py).
+
 Everything goes through the engine's own protocol in this process; the daemon's HTTP adds little
-and is left out for all. Swaps go to and fro between the model and one whose weights differ a
-little, with vLLM between two adapters. An answer is `mixed` if it is not what its generation says
+and is left out for all. Swaps go to and fro between two models whose weights differ a little from
+it, with vLLM between two adapters. An answer is `mixed` if it is not what its generation says
 alone: certain in float32, where batching changes no likeliest token; elsewhere it turns near ties,
 which `mixed_without_swaps` counts, of half as many answers.
 """
@@ -17,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle, pairwise
 from pathlib import Path
 from statistics import median, quantiles
@@ -25,7 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from agent.executor import LocalExecutor
-from memory.errors import LearndError
+from memory.errors import LearndError, StateError
 from memory.records import Progress, StudyItem
 from service.bench.absorb import Show
 from service.bench.contenders import OPENERS, Contender, Course, chosen
@@ -46,6 +49,7 @@ class Options:
     clients: int = 8
     requests: int = 24
     seed: int = 0
+    taught: Path | None = None  # a state directory
 
 
 @dataclass(slots=True)
@@ -78,49 +82,64 @@ class Live:
 
 def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
     """Measure; an outcome after each row."""
-    from agent import catalog, general, yardstick
+    from agent import yardstick
 
-    methods, base = chosen(config), catalog.resolve(config.model, config.cache)
-    chance = random.Random(options.seed)
-    prompts = chance.sample(general.everything(), options.requests)
+    methods = chosen(config)
+    course, questions = _course(config, options)
+    prompts = random.Random(options.seed).sample(questions, min(options.requests, len(questions)))
     settings = {**asdict(options), "model": config.model, "max_tokens": MOST}
     rows, total = list[Row](), len(methods) + 2
     for method in methods:
         show(Progress("bench", len(rows), total, method))
-        rows.append({"method": method, **_engine(method, config, base, prompts, options)})
+        rows.append({"method": method, **_engine(method, config, course, prompts)})
         yield Outcome("serve", settings, machine(), tuple(rows), {})
     for together in (1, options.clients):
         name = "generate" if together == 1 else f"generate x{together}"
         show(Progress("bench", len(rows), total, name))
         few = prompts[: max(options.clients, options.requests // 3)]
-        tokens, seconds = yardstick.generate(base, few, MOST, together)
+        tokens, seconds = yardstick.generate(course.weights or course.base, few, MOST, together)
         speed = {"tokens_per_s": tokens / seconds}
         rows.append({**dict.fromkeys(rows[0]), "method": name, **speed})
         yield Outcome("serve", settings, machine(), tuple(rows), _ratios(rows))
 
 
-def _engine(
-    method: str, config: Config, base: Path, prompts: Sequence[str], options: Options
-) -> dict[str, Any]:
-    """The figures of one engine, which is opened and closed for them."""
+def _course(config: Config, options: Options) -> tuple[Course, list[str]]:
+    """What is measured, and what may be asked. Raises StateError if nothing was taught."""
+    from agent import catalog, general
+    from service import wiring
+
+    base = catalog.resolve(config.model, config.cache)
     course = Course(base, options.clients, options.seed)
+    if options.taught is None:
+        return course, general.everything()
+    with wiring.read_state(config.model_copy(update={"state": options.taught})) as state:
+        store, head = state.store, state.store.head()
+        probes = [one.question for one in store.probes() if one.kind != "general"]
+        questions = list(dict.fromkeys([*probes, *store.taught().questions]))
+        if not questions:
+            raise StateError(f"{options.taught} holds a model that was taught nothing")
+        recited = tuple(store.recited())
+        weights, adapter = state.locate(head), state.adapter(head)
+        return replace(course, weights=weights, adapter=adapter, recited=recited), questions
+
+
+def _engine(method: str, config: Config, course: Course, prompts: Sequence[str]) -> dict[str, Any]:
+    """The figures of one engine, which is opened and closed for them."""
     with (
         TemporaryDirectory(prefix="learnd-") as scratch,
         OPENERS[method](config, course, Path(scratch)) as contender,
     ):
-        return _measured(contender, base, prompts, options)
+        return _measured(contender, course, prompts)
 
 
-def _measured(
-    contender: Contender, base: Path, prompts: Sequence[str], options: Options
-) -> dict[str, Any]:
+def _measured(contender: Contender, course: Course, prompts: Sequence[str]) -> dict[str, Any]:
     engine, live = contender.engine, Live()
     asyncio.run(_ask(engine, live.generation, "Who?"))  # what is done once is done before
     alone = asyncio.run(_crowd(engine, live, prompts[: max(4, len(prompts) // 4)], 1, 0))
-    idle = asyncio.run(_crowd(engine, live, prompts, options.clients, options.seed))
-    with _training(base):
-        busy = asyncio.run(_crowd(engine, live, prompts, options.clients, options.seed))
-    swapped, swaps = asyncio.run(_swapping(contender, live, prompts, options))
+    idle = asyncio.run(_crowd(engine, live, prompts, course.clients, course.seed))
+    with _training(course.base):
+        busy = asyncio.run(_crowd(engine, live, prompts, course.clients, course.seed))
+    swapped, swaps = asyncio.run(_swapping(contender, live, prompts, course))
     pure = {
         (number, prompt): asyncio.run(_ask(engine, number, prompt)).text
         for number, prompt in {(one.generation, one.prompt) for one in (*idle, *swapped)}
@@ -176,12 +195,12 @@ async def _crowd(
 
 
 async def _swapping(
-    contender: Contender, live: Live, prompts: Sequence[str], options: Options
+    contender: Contender, live: Live, prompts: Sequence[str], course: Course
 ) -> tuple[list[Answer], list[tuple[float, float]]]:
     """Answers while new generations come, and when each was loaded. The last two stay."""
     swaps, engine = list[tuple[float, float]](), contender.engine
     crowd = asyncio.ensure_future(
-        _crowd(engine, live, [*prompts, *prompts], options.clients, options.seed)
+        _crowd(engine, live, [*prompts, *prompts], course.clients, course.seed)
     )
     for number, other in zip(range(1, SWAPS + 1), cycle(contender.others), strict=False):
         if crowd.done():

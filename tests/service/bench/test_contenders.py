@@ -38,9 +38,9 @@ def test_other_weights_or_adapters_are_swapped_in(state: Path, tmp_path: Path) -
     course, scratch = Course(base, clients=2, seed=5), tmp_path / "scratch"
     scratch.mkdir()
     with embedded(load(None, {"state": state}), course, scratch) as contender:
-        assert contender.others == (scratch, None)
-        contender.engine.load(1, scratch)
-        assert ask(contender.engine, 0) and ask(contender.engine, 1)
+        for number, other in enumerate(contender.others, start=1):
+            contender.engine.load(number, other)
+        assert all(ask(contender.engine, number) for number in range(3))
     with fake_vllm(base) as (url, fake):
         config = load(None, {"state": state, "engine": {"kind": "vllm", "urls": [url]}})
         with vllm(config, course, scratch) as contender:

@@ -4,17 +4,21 @@ import asyncio
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from agent import models
-from memory.errors import Busy
-from service import main
+from memory.errors import Busy, StateError
+from memory.testing import memory_store
+from service import main, wiring
 from service.bench import serve
+from service.config import load
 from tests.helpers.fake_vllm import fake_vllm
 from tests.helpers.serving import FakeEngine
+from tests.helpers.stores import add, learn
 from tests.helpers.tiny_model import save_tiny_model
 
 
@@ -58,6 +62,26 @@ def test_vllm_beside_the_embedded_engine(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(set(loads)) == len(loads) == serve.SWAPS and not fake.adapters
     assert found["ratios"]["vllm_over_embedded"] > 0
     assert found["ratios"]["vllm_clients_over_generate"] > 0
+
+
+def test_a_taught_model_is_asked_about_what_it_was_taught(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, model = memory_store(), save_tiny_model(tmp_path / "model")
+    opened = SimpleNamespace(
+        store=store, locate=lambda head: head.number and model, adapter=lambda head: None
+    )
+    monkeypatch.setattr(wiring, "read_state", lambda config: nullcontext(opened))
+    config = load(None, {"model": str(model), "state": state})
+    options = serve.Options(clients=2, taught=state)
+    with pytest.raises(StateError, match="was taught nothing"):
+        serve._course(config, options)
+    learn(store, add(store, "a.md"))
+    course, questions = serve._course(config, options)
+    assert (course.weights, list(course.recited)) == (model, store.recited())
+    assert questions[0] == next(one.question for one in store.probes())
+    general, _ = serve._course(config, serve.Options())
+    assert (general.weights, general.recited) == (None, ())
 
 
 def test_a_refused_request_counts_as_dropped() -> None:
