@@ -254,6 +254,12 @@ def preferred_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def dtype_named(name: str) -> torch.dtype:
+    """Of "bfloat16", "float32" or, what suits the machine, "auto"."""
+    named = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    return named[name] if name in named else preferred_dtype()
+
+
 def preferred_dtype() -> torch.dtype:
     """Bfloat16 where the processor multiplies it natively; its emulation is 90x slower."""
     if torch.cuda.is_available():

@@ -79,6 +79,7 @@ class EngineSettings:
 
     kind: Literal["embedded", "vllm"] = "embedded"
     route: bool = True  # what lies far from all documents is answered by the untouched model
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"  # float32: equal answers in any company
     urls: tuple[str, ...] = ()  # of vLLM servers that run already; none: learnd starts its own
     api_key: SecretStr = _NO_TOKEN  # of those servers
     servers: Positive = 1  # vLLM servers that learnd starts

@@ -83,11 +83,11 @@ def _attached(config: Config) -> list[Member]:
 
 
 def _managed(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:
-    from agent.models import preferred_dtype
+    from agent.models import dtype_named
 
     places = EXTRA + 3  # the head, one that is draining, and one that writes study items
-    dtype = str(preferred_dtype()).removeprefix("torch.")  # as in examinations
     engine = config.engine
+    dtype = str(dtype_named(engine.dtype)).removeprefix("torch.")
     options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
     python = engine.python.absolute()
     files = [logs and logs / f"vllm-{number}.log" for number in range(engine.servers)]

@@ -246,8 +246,8 @@ def locator(config: Config, base: Path, state: State) -> Callable[[Generation], 
 def _open_embedded(config: Config, base: Path, state: State) -> Engine:
     from service.engines.embedded import opened
 
-    server, recited = config.server, state.store.recited
-    return opened(base, server.parallel, server.queue, recited)
+    server, dtype = config.server, config.engine.dtype
+    return opened(base, server.parallel, server.queue, state.store.recited, dtype)
 
 
 def _open_fleet(config: Config, base: Path, state: State) -> Engine:

@@ -45,7 +45,8 @@ def embedded(config: Config, course: Course, scratch: Path) -> Iterator[Contende
         for seed, other in enumerate(others, course.seed):
             yardstick.disturb(course.weights or course.base, other, seed)
     clients = course.clients
-    with closing(opened(course.base, clients, clients, lambda: course.recited)) as engine:
+    dtype = config.engine.dtype
+    with closing(opened(course.base, clients, clients, lambda: course.recited, dtype)) as engine:
         engine.load(0, course.weights)
         yield Contender(engine, others)
 

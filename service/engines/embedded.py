@@ -58,13 +58,13 @@ class _Load:
 
 
 def opened(
-    base: Path, parallel: int, queue: int, recited: Callable[[], Sequence[str]] = tuple
+    base: Path, parallel: int, queue: int, recited: Callable[[], Sequence[str]], dtype: str
 ) -> "EmbeddedEngine":
     """The engine of a process that does little else. What was imported so far is left alone by the
     garbage collector from now on: each look through it would make answers wait for .2 s."""
     gc.collect()
     gc.freeze()
-    return EmbeddedEngine(base, parallel, queue, recited)
+    return EmbeddedEngine(base, parallel, queue, recited, dtype)
 
 
 class EmbeddedEngine:
@@ -74,9 +74,15 @@ class EmbeddedEngine:
     """
 
     def __init__(
-        self, base: Path, parallel: int, queue: int, recited: Callable[[], Sequence[str]] = tuple
+        self,
+        base: Path,
+        parallel: int,
+        queue: int,
+        recited: Callable[[], Sequence[str]] = tuple,
+        dtype: str = "auto",
     ) -> None:
         self._base = base
+        self._dtype = models.dtype_named(dtype)
         self._recited = recited
         self._parallel = parallel
         self._queue = queue
@@ -100,7 +106,7 @@ class EmbeddedEngine:
 
     def load(self, generation: int, path: Path | None) -> None:
         with alone():  # once, before anybody is answered
-            self._template = self._template or _read(self._base)
+            self._template = self._template or _read(self._base, self._dtype)
         loaded = self._sibling(self._template, path) if path else self._template
         with self._change:
             self._models[generation] = loaded
@@ -239,6 +245,6 @@ class EmbeddedEngine:
             self._active.remove(running)
 
 
-def _read(base: Path) -> Loaded:
-    model = models.load(base)
+def _read(base: Path, dtype: torch.dtype) -> Loaded:
+    model = models.load(base, dtype)
     return Loaded(model, decoding.decoder(model))

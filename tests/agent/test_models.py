@@ -62,6 +62,12 @@ def test_sentences_that_mean_the_same_lie_near() -> None:
     assert one @ same > one @ other + 0.2
 
 
+def test_a_number_format_is_named_or_suits_the_machine() -> None:
+    assert models.dtype_named("float32") is torch.float32
+    assert models.dtype_named("bfloat16") is torch.bfloat16
+    assert models.dtype_named("auto") is models.preferred_dtype()
+
+
 def sibling(model: LanguageModel, directory: Path) -> LanguageModel:
     """All its steps at once."""
     steps = models.sibling(model, directory)

@@ -337,6 +337,18 @@ def test_what_cannot_be_read_is_told_who_loads_and_disturbs_nobody(
     )
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_all_generations_have_the_number_format_that_is_wanted(
+    paths: tuple[Path, Path], dtype: str
+) -> None:
+    engine = EmbeddedEngine(paths[0], 1, 1, dtype=dtype)
+    engine.load(0, None)
+    engine.load(1, paths[1])
+    found = {str(one.dtype) for n in (0, 1) for one in engine._models[n].model.network.parameters()}
+    engine.close()
+    assert found == {f"torch.{dtype}"}
+
+
 def test_a_load_ends_with_the_engine(
     engine: EmbeddedEngine, paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
