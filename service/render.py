@@ -28,16 +28,18 @@ def json_text(value: Any) -> str:
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line a row; columns are the keys of the first. Text of documents is never markup."""
+    """One line a row; columns are the keys of the first that are not empty in all. Text of documents
+    is never markup."""
     console = Console()
     if not rows:
         console.print(f"{title}: none")
         return
     drawn = Table(title=title, title_justify="left", header_style="bold")
-    for name in rows[0]:
+    names = [name for name in rows[0] if any(_cell(row[name]) for row in rows)]
+    for name in names:
         drawn.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(_cell(value)) for value in row.values()))
+        drawn.add_row(*(Text(_cell(row[name])) for name in names))
     console.print(drawn)
 
 

@@ -22,6 +22,13 @@ def test_tables_never_take_text_for_markup(capsys: pytest.CaptureFixture[str]) -
     assert "0.50" in out
 
 
+def test_columns_without_anything_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"path": "a", "reason": "", "why": None}, {"path": "b", "reason": "", "why": "broken"}]
+    render.table("t", rows)
+    out = capsys.readouterr().out
+    assert "path" in out and "why" in out and "broken" in out and "reason" not in out
+
+
 def test_answers_off_a_terminal_stand_alone(capsys: pytest.CaptureFixture[str]) -> None:
     render.answers([Reply("learnd", 3, " 4711 "), Reply("base", 0, "I do not know.")])
     assert capsys.readouterr().out == "4711\nI do not know.\n"
