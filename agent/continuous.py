@@ -12,11 +12,12 @@ from typing import Final
 import torch
 
 from agent.plain import PlainDecoder
+from agent.prefixes import TOKENS as REMEMBERED
 from agent.prompts import Asked, Group
 from agent.sampling import Choice
 from agent.shelves import Row
 
-TOKENS: Final = 16_384  # of prompts and answers on their way at most, unless one alone has more
+TOKENS: Final = 32_768  # of prompts and answers on their way at most, unless one alone has more
 
 
 @dataclass(eq=False, slots=True)
@@ -43,8 +44,8 @@ def write(
     written: dict[int, list[int]] = {i: [] for group in groups for i in group.members}
     waiting, underway = deque(groups), list[_Answer]()
     while waiting or underway:
-        while waiting and _fits(waiting[0], underway, prompts, rows):
-            underway += _admit(decoder, waiting.popleft(), prompts)
+        while admitted := _fitting(waiting, underway, prompts, rows):
+            underway += _admit(decoder, admitted, prompts)
         logits = decoder.read([(one.row, one.unread) for one in underway])
         for one, token in zip(underway, choose(logits).tolist(), strict=True):
             one.unread, one.room = (token,), one.room - 1
@@ -59,19 +60,35 @@ def write(
     return written
 
 
-def _fits(group: Group, underway: Sequence[_Answer], prompts: Sequence[Asked], rows: int) -> bool:
-    """Whether there is room for a group beside what is underway; there always is for one alone."""
-    numbers = [*group.members, *(one.number for one in underway)]
-    tokens = sum(len(prompts[i].tokens) + prompts[i].most for i in numbers)
-    return not underway or (len(numbers) <= rows and tokens <= TOKENS)
+def _fitting(
+    waiting: deque[Group], underway: Sequence[_Answer], prompts: Sequence[Asked], rows: int
+) -> list[Group]:
+    """Takes the groups for which there is room beside what is underway; there always is for one
+    alone. What they share is all remembered until it is used."""
+    numbers, shared, found = [one.number for one in underway], 0, list[Group]()
+    while waiting:
+        group = waiting[0]
+        tokens = sum(len(prompts[i].tokens) + prompts[i].most for i in (*numbers, *group.members))
+        if numbers and (len(numbers) + len(group.members) > rows or tokens > TOKENS):
+            break
+        if found and shared + len(group.shared) > REMEMBERED:
+            break
+        shared += len(group.shared)
+        numbers += group.members
+        found.append(waiting.popleft())
+    return found
 
 
-def _admit(decoder: PlainDecoder, group: Group, prompts: Sequence[Asked]) -> Iterator[_Answer]:
-    """Read what the group shares, once."""
-    if len(group.members) > 1:
-        lead = decoder.open(group.shared)
-        decoder.read([(lead, group.shared[lead.seen :])])
-        decoder.close(lead)
-    for i in group.members:
+def _admit(
+    decoder: PlainDecoder, groups: Sequence[Group], prompts: Sequence[Asked]
+) -> Iterator[_Answer]:
+    """Read what each group shares, once, and all of it together."""
+    shared = [group.shared for group in groups if len(group.members) > 1]
+    leads = [(decoder.open(one), one) for one in shared]
+    if leads:
+        decoder.read([(row, one[row.seen :]) for row, one in leads])
+    for row, _ in leads:
+        decoder.close(row)
+    for i in (i for group in groups for i in group.members):
         row = decoder.open(prompts[i].tokens)
         yield _Answer(i, row, prompts[i].tokens[row.seen :], prompts[i].most)

@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import chain
-from threading import Lock
 from typing import Final
 
 import torch
@@ -13,13 +11,11 @@ from agent import continuous, decoding, padded
 from agent.lanes import count, lanes
 from agent.models import LanguageModel, end_tokens
 from agent.plain import PlainDecoder
-from agent.prompts import Asked, Group, groups
+from agent.prompts import Asked, groups
 from agent.sampling import Choice
 
 _ROWS: Final = 128  # prompts decoded at the same time, at most
-_FEW: Final = (
-    24  # prompts that all cores decode together: each lane would read all weights for its rows
-)
+_FEW: Final = 24  # padded prompts that all cores decode together: each lane reads all weights
 _ALIKE: Final = 16  # prompts that are admitted together, as they begin alike
 
 Writer = Callable[
@@ -42,47 +38,51 @@ def generate(
     if not prompts:
         return []
     network.eval()
-    workers = count(model.device) if len(prompts) > _FEW else 1
-    rows = math.ceil(min(_ROWS, len(prompts)) / workers)
-    done = _in_turn(on_done)
-    fast = network is model.network and decoding.written_out(model)
-    parts = _dealt(prompts, workers) if fast else _cut(prompts, rows)
-
-    def write(number: int) -> dict[int, list[int]]:
-        chance = torch.Generator(model.device).manual_seed(seed + number)
-        choose, part = Choice(temperature, chance), parts[number]
-        if fast:
-            ends, decoder = end_tokens(model), PlainDecoder(model)
-            return continuous.write(decoder, part, prompts, rows, choose, ends, done)
-        written = padded.write(model, network, part, prompts, choose)
-        done(len(written))
-        return written
-
-    with lanes(model.device, workers) as pool:
-        written = dict(
-            chain.from_iterable(one.items() for one in pool.map(write, range(len(parts))))
-        )
+    if network is model.network and decoding.written_out(model):
+        written = _continuously(model, prompts, temperature, seed, on_done)
+    else:
+        written = _padded(model, network, prompts, temperature, seed, on_done)
     tokens = [written[i] for i in range(len(prompts))]
     return [text.strip() for text in model.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
 
-def _dealt(prompts: Sequence[Asked], workers: int) -> list[list[Group]]:
-    """A share of like length for each worker."""
-    found = groups(prompts, _ALIKE)
-    return [found[i::workers] for i in range(workers)]
+def _continuously(
+    model: LanguageModel,
+    prompts: Sequence[Asked],
+    temperature: float,
+    seed: int,
+    on_done: Callable[[int], None],
+) -> dict[int, list[int]]:
+    """In this thread: one more that works on all cores would halve the speed of both (lanes.py)."""
+    choose = _choice(model, temperature, seed)
+    decoder, found, ends = PlainDecoder(model), groups(prompts, _ALIKE), end_tokens(model)
+    return continuous.write(decoder, found, prompts, _ROWS, choose, ends, on_done)
 
 
-def _cut(prompts: Sequence[Asked], rows: int) -> list[list[Group]]:
-    """Batches of so many rows."""
-    return list(padded.batches(groups(prompts, rows), prompts, rows))
+def _padded(
+    model: LanguageModel,
+    network: nn.Module,
+    prompts: Sequence[Asked],
+    temperature: float,
+    seed: int,
+    on_done: Callable[[int], None],
+) -> dict[int, list[int]]:
+    """In lanes, a batch at a time."""
+    workers = count(model.device) if len(prompts) > _FEW else 1
+    rows = math.ceil(min(_ROWS, len(prompts)) / workers)
+    cut = list(padded.batches(groups(prompts, rows), prompts, rows))
+
+    def write(number: int) -> dict[int, list[int]]:
+        choose = _choice(model, temperature, seed + number)
+        return padded.write(model, network, cut[number], prompts, choose)
+
+    written: dict[int, list[int]] = {}
+    with lanes(model.device, workers) as pool:
+        for part in pool.map(write, range(len(cut))):
+            written |= part
+            on_done(len(part))
+    return written
 
 
-def _in_turn(report: Callable[[int], None]) -> Callable[[int], None]:
-    """For several threads."""
-    lock = Lock()
-
-    def reported(prompts: int) -> None:
-        with lock:
-            report(prompts)
-
-    return reported
+def _choice(model: LanguageModel, temperature: float, seed: int) -> Choice:
+    return Choice(temperature, torch.Generator(model.device).manual_seed(seed))

@@ -22,12 +22,22 @@ def holds(row: Row, value: float) -> bool:
 def test_rows_move_and_leave_without_touching_others() -> None:
     shelves = Shelves(SHAPE)
     rows = [filled(shelves, 5 + number, float(number)) for number in range(5)]
-    shelves.place(rows[1], 3 * LEAST)
-    assert rows[1].shelf is not None and rows[1].shelf.capacity == 4 * LEAST
+    shelves.place(rows[1], 288)
+    assert rows[1].shelf is not None and rows[1].shelf.capacity == 320
     shelves.drop(rows[0])
     assert all(holds(row, float(number)) for number, row in enumerate(rows) if number)
     assert rows[2].shelf is not None
     assert [row.slot for row in rows[2].shelf.rows] == [0, 1, 2]
+
+
+def test_shelves_are_tight() -> None:
+    shelves, sizes = Shelves(SHAPE), []
+    for tokens in (1, LEAST, LEAST + 1, 130, 257, 1000, 1025):
+        row = Row()
+        shelves.place(row, tokens)
+        assert row.shelf is not None
+        sizes.append(row.shelf.capacity)
+    assert sizes == [LEAST, LEAST, 128, 160, 320, 1024, 1280]
 
 
 def test_a_row_with_room_stays() -> None:
