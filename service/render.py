@@ -28,8 +28,8 @@ def json_text(value: Any) -> str:
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line a row; columns are the keys of the first that are not empty in all. Text of documents
-    is never markup."""
+    """One line a row; columns are the keys of the first, less those that are empty throughout. Text
+    of documents is never markup."""
     console = Console()
     if not rows:
         console.print(f"{title}: none")

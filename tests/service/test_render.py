@@ -23,7 +23,7 @@ def test_tables_never_take_text_for_markup(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_columns_without_anything_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"path": "a", "reason": "", "why": None}, {"path": "b", "reason": "", "why": "broken"}]
+    rows = [{"path": "a", "reason": "", "why": ""}, {"path": "b", "reason": "", "why": "broken"}]
     render.table("t", rows)
     out = capsys.readouterr().out
     assert "path" in out and "why" in out and "broken" in out and "reason" not in out
