@@ -4,9 +4,10 @@ The matrices of a step of 100 tokens or rows are too small to keep even two core
 between them lies work of one core alone (figures in CHANGELOG.md).
 """
 
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -20,8 +21,12 @@ def count(device: torch.device) -> int:
 
 @contextmanager
 def lanes(device: torch.device, most: int = LANES) -> Iterator[Executor]:
-    """Workers that share the cores; as many as count() says, but not more than `most`."""
+    """Workers that share the cores; as many as count() says, but not more than `most`. One is this
+    thread itself: see alone()."""
     threads, workers = torch.get_num_threads(), min(most, count(device))
+    if workers == 1:
+        yield _Here()
+        return
     each = threads // workers
     torch.set_num_threads(each)
     try:
@@ -29,6 +34,15 @@ def lanes(device: torch.device, most: int = LANES) -> Iterator[Executor]:
             yield pool
     finally:
         torch.set_num_threads(threads)
+
+
+class _Here(Executor):
+    """Works at once, in the thread that asks."""
+
+    def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        done = Future[Any]()
+        done.set_result(work(*given, **named))
+        return done
 
 
 @contextmanager

@@ -33,7 +33,13 @@ def test_one_core_and_a_gpu_have_one_lane() -> None:
         torch.set_num_threads(threads)
         with lanes(device) as pool:
             names = set(pool.map(lambda _: threading.current_thread().name, range(8)))
-        assert len(names) == 1 and torch.get_num_threads() == threads
+        assert names == {threading.current_thread().name} and torch.get_num_threads() == threads
+
+
+def test_an_error_in_the_only_lane_comes_back() -> None:
+    torch.set_num_threads(1)
+    with lanes(CPU) as pool, pytest.raises(ZeroDivisionError):
+        list(pool.map(lambda n: 1 // n, [1, 0]))
 
 
 def test_fewer_lanes_have_more_threads() -> None:
