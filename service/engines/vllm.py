@@ -33,6 +33,7 @@ from service.engines.wire import (
 LOOK_SECONDS: Final = 10.0
 LOAD_SECONDS: Final = 120.0  # a warm-up may wait until a place for one more adapter is free
 CONNECT_SECONDS: Final = 5.0
+_THERE: Final = "has already been loaded"  # what vLLM says of an adapter's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,14 @@ class Server:
             raise no_loading(self.name)
 
     def load(self, name: str, adapter: Path) -> None:
-        """Load an adapter and answer once with it. Raises Refused, Gone, BadConfig."""
+        """Load an adapter and answer once with it; that it is there already is no error: its name
+        is nobody else's, and an earlier answer may have come too late.
+
+        Raises Refused, Gone, BadConfig.
+        """
         wanted = {"lora_name": name, "lora_path": str(adapter)}
         answer = self._call("POST", "/v1/load_lora_adapter", LOAD_SECONDS, wanted)
-        if not answer.is_success:
+        if not answer.is_success and _THERE not in answer.text:
             raise load_refusal(self.name, str(adapter), answer)
         once = {"model": name, "prompt": "a", "max_tokens": 1, "temperature": 0}
         answer = self._call("POST", "/v1/completions", LOAD_SECONDS, once)

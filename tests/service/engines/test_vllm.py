@@ -57,6 +57,16 @@ def test_an_adapter_is_loaded_warmed_up_used_and_unloaded(
         read(server, "g1", GenerateRequest("Where?"))
 
 
+def test_what_was_loaded_when_nobody_listened_any_more_is_there(
+    served: tuple[Server, FakeVllm], tmp_path: Path
+) -> None:
+    server, fake = served
+    path = write_adapter(tmp_path / "a", says="ferry")
+    server.load("g1", path)
+    server.load("g1", path)
+    assert len(fake.asked) == 2  # it answers before it counts as loaded
+
+
 def test_an_answer_ends_with_the_context(served: tuple[Server, FakeVllm]) -> None:
     server, fake = served
     read(server, "the-base", GenerateRequest("one two three", 1000))
