@@ -51,7 +51,7 @@ def write(
             one.unread, one.room = (token,), one.room - 1
             if token not in ends:
                 written[one.number].append(token)
-        done = [one for one in underway if one.room == 0 or one.unread[0] in ends]
+        done = [one for one in underway if one.room <= 0 or one.unread[0] in ends]
         for one in done:
             decoder.drop(one.row)
             underway.remove(one)

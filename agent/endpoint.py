@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # these load torch
     from agent.prompts import Asked
 
 SECONDS: Final = 300.0  # of one answer, with the time that it waits
-_LIKELIEST: Final = 50  # tokens to draw from, as in generate.py
+_LIKELIEST: Final = 50  # tokens to draw from, as in sampling.py
 _PLAIN: Final = {"top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}  # not its own defaults
 
 

@@ -65,3 +65,8 @@ def test_long_prompts_wait_for_each_other(
     assert max(map(len, decoder.passes)) == 2 and len(written) == 3
     decoder, _ = write(tiny, [Asked(tuple(range(5, 40)), 1)], 8)
     assert decoder.passes == [[35]]  # alone, however long
+
+
+def test_who_may_say_nothing_ends_at_once(tiny: LanguageModel) -> None:
+    decoder, _ = write(tiny, [Asked((5, 6, 7), 0)], 8)
+    assert len(decoder.passes) == 1
