@@ -4,13 +4,14 @@ The decoder of a plain Llama or Qwen2 is written out (plain.py): one pass for al
 only where it says what the network says; any other network reads one row after the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from agent import layers
 from agent.models import LanguageModel
 from agent.plain import PlainDecoder, is_plain
 
@@ -47,23 +48,27 @@ class Decoder(Protocol):
 
 def decoder(model: LanguageModel) -> Decoder:
     """The fastest one that says what the network says."""
-    return PlainDecoder(model) if written_out(model) else NetworkDecoder(model)
+    return written_out(model) or NetworkDecoder(model)
 
 
-def alike(other: Decoder, model: LanguageModel) -> Decoder:
-    """For a sibling of the other's model: what was found of one holds for both."""
-    return PlainDecoder(model) if isinstance(other, PlainDecoder) else NetworkDecoder(model)
+def sibling(other: Decoder, model: LanguageModel) -> Generator[None, None, Decoder]:
+    """For a sibling of the other's model, in steps: what was found of one holds for both."""
+    if not isinstance(other, PlainDecoder):
+        return NetworkDecoder(model)
+    return PlainDecoder(model, (yield from layers.in_steps(model, other.weights)))
 
 
-def written_out(model: LanguageModel) -> bool:
-    """Whether PlainDecoder says what the network says. Reads a few tokens, so all is warm."""
+def written_out(model: LanguageModel) -> PlainDecoder | None:
+    """One that is written out, if it says what the network says. Reads a few tokens."""
     if not is_plain(model):
-        return False
+        return None
     slow, fast = NetworkDecoder(model), PlainDecoder(model)
     expected = slow.read([(slow.open(_PROBE), _PROBE)])
     line = fast.open(_PROBE)
     fast.read([(line, _PROBE[:-1])])
-    return _agree(fast.read([(line, _PROBE[-1:])]), expected)
+    found = fast.read([(line, _PROBE[-1:])])
+    fast.drop(line)
+    return fast if _agree(found, expected) else None
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 from agent import continuous, decoding, padded
 from agent.lanes import count, lanes
 from agent.models import LanguageModel, end_tokens
-from agent.plain import PlainDecoder
+from agent.products import packed
 from agent.prompts import Asked, groups
 from agent.sampling import Choice
 
@@ -38,25 +38,16 @@ def generate(
     if not prompts:
         return []
     network.eval()
-    if network is model.network and decoding.written_out(model):
-        written = _continuously(model, prompts, temperature, seed, on_done)
+    decoder = decoding.written_out(model) if network is model.network else None
+    if decoder:
+        choose, found = _choice(model, temperature, seed), groups(prompts, _ALIKE)
+        ends = end_tokens(model)
+        # in this thread: one more that works on all cores would halve the speed of both (lanes.py)
+        written = continuous.write(decoder, found, prompts, _ROWS, choose, ends, on_done)
     else:
         written = _padded(model, network, prompts, temperature, seed, on_done)
     tokens = [written[i] for i in range(len(prompts))]
     return [text.strip() for text in model.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
-
-
-def _continuously(
-    model: LanguageModel,
-    prompts: Sequence[Asked],
-    temperature: float,
-    seed: int,
-    on_done: Callable[[int], None],
-) -> dict[int, list[int]]:
-    """In this thread: one more that works on all cores would halve the speed of both (lanes.py)."""
-    choose = _choice(model, temperature, seed)
-    decoder, found, ends = PlainDecoder(model), groups(prompts, _ALIKE), end_tokens(model)
-    return continuous.write(decoder, found, prompts, _ROWS, choose, ends, on_done)
 
 
 def _padded(
@@ -77,7 +68,7 @@ def _padded(
         return padded.write(model, network, cut[number], prompts, choose)
 
     written: dict[int, list[int]] = {}
-    with lanes(model.device, workers) as pool:
+    with packed(network), lanes(model.device, workers) as pool:
         for part in pool.map(write, range(len(cut))):
             written |= part
             on_done(len(part))

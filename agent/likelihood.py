@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from agent.losses import Example
 from agent.models import LanguageModel
 from agent.padded import left_padded, read_beginnings
+from agent.products import packed
 
 _ROWS = 32  # answers at a time: logits are as wide as the vocabulary
 _Group = tuple[int, ...]  # examples with the same prompt, by their place
@@ -29,8 +30,9 @@ def likelihoods(model: LanguageModel, examples: Sequence[Example]) -> list[float
     network: nn.Module = model.network
     network.eval()
     found: dict[int, float] = {}
-    for groups in _batches(list(_groups(examples))):
-        found |= zip(chain(*groups), _batch(model, examples, groups), strict=True)
+    with packed(network):
+        for groups in _batches(list(_groups(examples))):
+            found |= zip(chain(*groups), _batch(model, examples, groups), strict=True)
     return [found[i] for i in range(len(examples))]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from agent.layers import Layer, Weights, weights
 from agent.models import LanguageModel
 from agent.prefixes import Prefixes
 from agent.shelves import Row, Shape, Shelf, Shelves
@@ -29,21 +30,6 @@ def is_plain(model: LanguageModel) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    """The weights of a layer, (weight, bias) each; those of the network, not copies."""
-
-    before: Tensor
-    query: tuple[Tensor, Tensor | None]
-    key: tuple[Tensor, Tensor | None]
-    value: tuple[Tensor, Tensor | None]
-    out: tuple[Tensor, Tensor | None]
-    between: Tensor
-    gate: tuple[Tensor, Tensor | None]
-    up: tuple[Tensor, Tensor | None]
-    down: tuple[Tensor, Tensor | None]
-
-
-@dataclass(frozen=True, slots=True)
 class _Group:
     """Neighbours on a shelf that read as many tokens each: one call of attention."""
 
@@ -58,16 +44,18 @@ class _Group:
 class PlainDecoder:
     """See decoding.Decoder."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, known: Weights | None = None) -> None:
         network: Any = model.network
         self._config = network.config
         self._decoder = network.get_decoder()
-        self._head = network.get_output_embeddings().weight
-        self._layers = [_layer(one) for one in self._decoder.layers]
+        self.weights = known or weights(model)
         config, attention = self._config, self._decoder.layers[0].self_attn
         heads = int(config.num_key_value_heads)
+        self._kept = heads
         self._width, self._scale = int(attention.head_dim), float(attention.scaling)
-        shape = Shape(len(self._layers), heads, self._width, model.network.dtype, model.device)
+        shape = Shape(
+            len(self.weights.layers), heads, self._width, model.network.dtype, model.device
+        )
         self._shelves = Shelves(shape)
         self._prefixes = Prefixes()
 
@@ -106,7 +94,7 @@ class PlainDecoder:
         end_of = dict(zip(order, ends, strict=True))
         wanted = last or [1] * len(parts)
         back = [end_of[i] - n for i in range(len(parts)) for n in reversed(range(wanted[i]))]
-        return F.linear(states[back], self._head)
+        return self.weights.head(states[back])
 
     def rewind(self, row: Any, tokens: int) -> None:
         """See decoding.Decoder. What is read next takes the places of what is forgotten."""
@@ -114,7 +102,7 @@ class PlainDecoder:
 
     def _pass(self, parts: Sequence[Part]) -> tuple[Tensor, list[int]]:
         """States [tokens, width] after the last layer, and the last token of each part."""
-        device = self._head.device
+        device = self._decoder.norm.weight.device
         tokens = torch.tensor([token for _, new in parts for token in new], device=device)
         starts = [len(row.tokens) for row, _ in parts]
         positions = torch.tensor(
@@ -130,7 +118,7 @@ class PlainDecoder:
         turn = (cos[0, :, None], _signed(sin[0])[:, None])
         groups = list(self._groups(parts, positions))
         slots = torch.tensor([row.slot for row, new in parts for _ in new], device=device)
-        for number, layer in enumerate(self._layers):
+        for number, layer in enumerate(self.weights.layers):
             x = self._layer(number, layer, x, turn, groups, slots, positions)
         x = F.rms_norm(x, x.shape[-1:], self._decoder.norm.weight, self._config.rms_norm_eps)
         ends, total = [], 0
@@ -142,7 +130,7 @@ class PlainDecoder:
     def _layer(
         self,
         number: int,
-        layer: _Layer,
+        layer: Layer,
         x: Tensor,
         turn: tuple[Tensor, Tensor],
         groups: Sequence[_Group],
@@ -152,14 +140,12 @@ class PlainDecoder:
         eps, width = self._config.rms_norm_eps, x.shape[-1:]
         heads = (len(x), -1, self._width)
         h = F.rms_norm(x, width, layer.before, eps)
-        query = _turned(F.linear(h, *layer.query).view(heads), turn)
-        key = _turned(F.linear(h, *layer.key).view(heads), turn)
-        value = F.linear(h, *layer.value).view(heads)
+        asked, value = layer.attend(h).view(heads).tensor_split([-self._kept], dim=1)
+        query, key = _turned(asked, turn).tensor_split([-self._kept], dim=1)
         found = [self._attend(number, one, query, key, value, slots, positions) for one in groups]
-        x = x + F.linear(found[0] if len(found) == 1 else torch.cat(found), *layer.out)
-        h = F.rms_norm(x, width, layer.between, eps)
-        gated = F.silu(F.linear(h, *layer.gate)).mul_(F.linear(h, *layer.up))
-        return x + F.linear(gated, *layer.down)
+        x = x + layer.out(found[0] if len(found) == 1 else torch.cat(found))
+        gate, up = layer.widen(F.rms_norm(x, width, layer.between, eps)).chunk(2, dim=-1)
+        return x + layer.down(F.silu(gate).mul_(up))
 
     def _attend(
         self,
@@ -215,7 +201,9 @@ class PlainDecoder:
     def _mask(self, positions: Tensor, end: int, all_heads: bool) -> Tensor:
         """Positions [rows, new] -> what each query must not see, of all heads or for each."""
         hidden = torch.arange(end, device=positions.device) > positions[:, None, :, None]
-        mask = torch.zeros(hidden.shape, dtype=self._head.dtype, device=positions.device)
+        mask = torch.zeros(
+            hidden.shape, dtype=self._decoder.norm.weight.dtype, device=positions.device
+        )
         heads = int(self._config.num_key_value_heads)
         each = int(self._config.num_attention_heads) // heads
         mask = mask.masked_fill_(hidden, float("-inf"))
@@ -251,13 +239,3 @@ def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     """Rotary positions (Su et al. 2021) on [tokens, heads, width]."""
     cos, sin = turn
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
-
-
-def _layer(layer: Any) -> _Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    linear = (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
-    query, key, value, out = ((one.weight, one.bias) for one in linear)
-    gate, up, down = ((one.weight, one.bias) for one in (mlp.gate_proj, mlp.up_proj, mlp.down_proj))
-    norms = (layer.input_layernorm, layer.post_attention_layernorm)
-    before, between = (one.weight for one in norms)
-    return _Layer(before, query, key, value, out, between, gate, up, down)

@@ -28,6 +28,7 @@ from agent.models import LanguageModel, question_tokens
 from agent.nullspace import aim, freeze
 from agent.optimiser import Optimiser
 from agent.pristine import borrow
+from agent.products import packed
 from agent.rehearsal import rehearse
 from agent.settings import TrainSettings
 from agent.shortlist import Shortlist
@@ -69,6 +70,22 @@ def train(request: TrainRequest, report: Report) -> Trained:
     torch.manual_seed(request.seed)
     model = load_to_train(request.base)
     network = adapted(model, request.parent, request.settings)
+    checkpoint = Checkpoint(request.checkpoint, _fingerprint(request))
+    with packed(network):
+        figures = _learn(request, model, network, checkpoint, report)
+    models.save_adapter(network, request.base.name, request.output, request.saved_as)
+    checkpoint.drop()
+    return Trained(figures)
+
+
+def _learn(
+    request: TrainRequest,
+    model: LanguageModel,
+    network: PeftModel,
+    checkpoint: Checkpoint,
+    report: Report,
+) -> dict[str, float]:
+    """Encode, remember what the trunk says, train what stands on it."""
     settings = request.settings if request.parent is None else _onward(request.settings)
     new = [encode(model, item.prompt, item.answer) for item in request.items]
     general = rehearse(model, network, request.general, request.kept)
@@ -83,11 +100,7 @@ def train(request: TrainRequest, report: Report) -> Trained:
     with trunk.cut_off(), shortlist.head():
         if request.parent is None and general:
             aim(network, new, general)
-        checkpoint = Checkpoint(request.checkpoint, _fingerprint(request))
-        figures = _fit(network, plan, held_out, settings, request.seed, checkpoint, report)
-    models.save_adapter(network, request.base.name, request.output, request.saved_as)
-    checkpoint.drop()
-    return Trained(figures)
+        return _fit(network, plan, held_out, settings, request.seed, checkpoint, report)
 
 
 def load_to_train(base: Path) -> LanguageModel:
@@ -167,8 +180,9 @@ def scores(
     """Mean log-probability and exactness of each example's answer, in the order given."""
     network.eval()
     result: list[tuple[float, bool]] = []
-    for batch in batches(examples, _SCORED_TOKENS):
-        result += target_scores(network, pack(batch, device))
+    with packed(network):
+        for batch in batches(examples, _SCORED_TOKENS):
+            result += target_scores(network, pack(batch, device))
     return result
 
 

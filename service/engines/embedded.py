@@ -19,7 +19,7 @@ from typing import Final
 import torch
 
 from agent import decoding, models
-from agent.decoding import Line
+from agent.decoding import Decoder, Line
 from agent.lanes import alone
 from memory.errors import Busy, LearndError, UnknownModel
 from service.engines.base import GenerateRequest, Piece
@@ -31,6 +31,8 @@ GUESSES: Final = 8  # of an answer's next tokens in one pass
 TOGETHER: Final = 32  # answers and guesses in one pass: so many cost little more than one
 LOADING: Final = 0.01  # seconds between two rounds, in which a new generation is read
 
+_Pair = tuple[models.LanguageModel, Decoder]
+
 
 class EngineStopped(LearndError):
     """The decoding thread has ended."""
@@ -39,9 +41,9 @@ class EngineStopped(LearndError):
 class _Load:
     """The weights of a generation on their way."""
 
-    def __init__(self, steps: Generator[None, None, models.LanguageModel]) -> None:
+    def __init__(self, steps: Generator[None, None, _Pair]) -> None:
         self._steps = steps
-        self.done = Future[models.LanguageModel]()
+        self.done = Future[_Pair]()
 
     def go_on(self, seconds: float) -> bool:
         """A step, and others for about so long; whether it has ended."""
@@ -113,14 +115,13 @@ class EmbeddedEngine:
 
     def _sibling(self, template: Loaded, path: Path) -> Loaded:
         """Read between rounds: in another thread it would make every pass wait for a core."""
-        load = _Load(models.sibling(template.model, path))
+        load = _Load(_sibling(template, path))
         with self._change:
             if self._closed:
                 raise EngineStopped
             self._loads.append(load)
             self._change.notify_all()
-        model = load.done.result()
-        decoder = decoding.alike(template.decoder, model)
+        model, decoder = load.done.result()
         return Loaded(model, decoder, drafts(decoder, model, self._recited()))
 
     def unload(self, generation: int) -> None:
@@ -248,3 +249,8 @@ class EmbeddedEngine:
 def _read(base: Path, dtype: torch.dtype) -> Loaded:
     model = models.load(base, dtype)
     return Loaded(model, decoding.decoder(model))
+
+
+def _sibling(template: Loaded, path: Path) -> Generator[None, None, _Pair]:
+    model = yield from models.sibling(template.model, path)
+    return model, (yield from decoding.sibling(template.decoder, model))

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from agent import models
 from agent.models import LanguageModel
 from memory.errors import TrainingDiverged, UnknownModel
+from tests.helpers.steps import finished
 from tests.helpers.tiny_model import save_tiny_model
 
 
@@ -70,13 +71,8 @@ def test_a_number_format_is_named_or_suits_the_machine() -> None:
 
 def sibling(model: LanguageModel, directory: Path) -> LanguageModel:
     """All its steps at once."""
-    steps = models.sibling(model, directory)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: LanguageModel = end.value
-            return found
+    found: LanguageModel = finished(models.sibling(model, directory))[0]
+    return found
 
 
 def test_a_sibling_says_what_its_own_weights_say(tiny_path: Path, tmp_path: Path) -> None:

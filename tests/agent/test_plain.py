@@ -89,9 +89,3 @@ def test_a_row_that_is_dropped_is_not_remembered(model: models.LanguageModel) ->
     plain.read([(row, prompt)])
     plain.drop(row)
     assert plain.open(prompt).seen == 0
-
-
-def test_weights_are_those_of_the_network(model: models.LanguageModel) -> None:
-    held = {weight.data_ptr() for weight in model.network.parameters()}
-    for layer in PlainDecoder(model)._layers:
-        assert {layer.query[0].data_ptr(), layer.down[0].data_ptr()} <= held

@@ -1,0 +1,71 @@
+"""The weights of a plain Llama or Qwen2, as the decoder that is written out multiplies them."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor, nn
+
+from agent.models import LanguageModel
+from agent.products import Product, key, packs
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The weights of a layer, in the order of their use."""
+
+    before: Tensor
+    attend: Product  # queries, keys and values
+    out: Product
+    between: Tensor
+    widen: Product  # gate and up
+    down: Product
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """All that is multiplied."""
+
+    layers: tuple[Layer, ...]
+    head: Product
+
+    def products(self) -> dict[tuple[int, ...], Product]:
+        found = [getattr(layer, one.name) for layer in self.layers for one in fields(layer)]
+        return {one.key: one for one in (*found, self.head) if isinstance(one, Product)}
+
+
+def weights(model: LanguageModel) -> Weights:
+    """Of a model, all at once."""
+    steps = in_steps(model, None)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: Weights = end.value
+            return found
+
+
+def in_steps(model: LanguageModel, sibling: Weights | None) -> Generator[None, None, Weights]:
+    """A layer a step, so that answers can go on between them. What a sibling has, too, is shared:
+    it costs neither time nor memory."""
+    network: Any = model.network
+    pack, layers = packs(network), list[Layer]()
+    known = sibling.products() if sibling else {}
+
+    def product(*linear: nn.Linear) -> Product:
+        return known.get(key(*linear)) or Product(*linear, pack=pack)
+
+    for one in network.get_decoder().layers:
+        yield
+        attention, mlp = one.self_attn, one.mlp
+        layers.append(
+            Layer(
+                before=one.input_layernorm.weight,
+                attend=product(attention.q_proj, attention.k_proj, attention.v_proj),
+                out=product(attention.o_proj),
+                between=one.post_attention_layernorm.weight,
+                widen=product(mlp.gate_proj, mlp.up_proj),
+                down=product(mlp.down_proj),
+            )
+        )
+    return Weights(tuple(layers), product(network.get_output_embeddings()))
