@@ -60,7 +60,7 @@ def sibling(other: Decoder, model: LanguageModel) -> Generator[None, None, Decod
 
 def written_out(model: LanguageModel) -> PlainDecoder | None:
     """One that is written out, if it says what the network says. Reads a few tokens."""
-    if not is_plain(model):
+    if not is_plain(model.network):
         return None
     slow, fast = NetworkDecoder(model), PlainDecoder(model)
     expected = slow.read([(slow.open(_PROBE), _PROBE)])

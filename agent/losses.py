@@ -99,17 +99,15 @@ def target_logits(network: nn.Module, batch: Packed) -> Tensor:
     return logits.float()
 
 
-def study_loss(
-    network: nn.Module, batch: Packed, lead: float = 1.0, general: float = 1.0
-) -> Tensor:
-    """Per target, in nats: cross-entropy; where there is a teacher, cross-entropy to its chances,
-    which differs from the forward KL by a constant.
+def study_loss(logits: Tensor, batch: Packed, lead: float = 1.0, general: float = 1.0) -> Tensor:
+    """Of the batch's logits [N, vocabulary], per target, in nats: cross-entropy; where there is a
+    teacher, cross-entropy to its chances, which differs from the forward KL by a constant.
 
     The first words of a recital decide which sentence it will be; the others follow from them. So
     the first three targets of an answer weigh `lead` times as much as the rest, and what a teacher
     says `general` times.
     """
-    logprobs = target_logits(network, batch).log_softmax(-1)
+    logprobs = logits.log_softmax(-1)
     parts = zip(
         torch.split(logprobs, batch.lengths),
         torch.split(batch.targets, batch.lengths),

@@ -33,6 +33,7 @@ from transformers import (
 
 from agent import models
 from agent.executor import Report
+from agent.gradients import gradients
 from agent.losses import Example
 from agent.models import LanguageModel
 from agent.nullspace import freeze
@@ -116,9 +117,10 @@ def _ours(
         with trunk.cut_off(), shortlist.head():
             optimiser = Optimiser(network, settings, [remembered] * request.passes)
             chance = random.Random(request.seed)
+            step = gradients(network, optimiser.weights, settings, remembered[:1])
             yield (
                 once,
-                _timed(lambda: epoch(network, optimiser, remembered, settings, chance, _quiet)),
+                _timed(lambda: epoch(step, optimiser, remembered, settings, chance, _quiet)),
             )
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from agent.layers import Layer, Weights, weights
 from agent.models import LanguageModel
 from agent.prefixes import Prefixes
+from agent.rotary import Turn, turn, turned
 from agent.shelves import Row, Shape, Shelf, Shelves
 
 _TYPES: Final = ("llama", "qwen2")
@@ -22,11 +23,11 @@ _MANY: Final = 5  # rows from which products are faster than torch's own attenti
 Part = tuple[Any, Sequence[int]]  # a Row and the tokens that follow
 
 
-def is_plain(model: LanguageModel) -> bool:
-    """Whether its decoder is one that is written out here."""
-    config = model.network.config
+def is_plain(network: Any) -> bool:
+    """Whether a transformers network is one that is written out here."""
+    config = network.config
     sliding = "sliding_attention" in (getattr(config, "layer_types", None) or ())
-    return config.model_type in _TYPES and config.hidden_act == "silu" and not sliding
+    return bool(config.model_type in _TYPES and config.hidden_act == "silu" and not sliding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +116,11 @@ class PlainDecoder:
         )
         x = self._decoder.embed_tokens(tokens)
         cos, sin = self._decoder.rotary_emb(x[None], positions[None])
-        turn = (cos[0, :, None], _signed(sin[0])[:, None])
+        places = turn(cos[0], sin[0])
         groups = list(self._groups(parts, positions))
         slots = torch.tensor([row.slot for row, new in parts for _ in new], device=device)
         for number, layer in enumerate(self.weights.layers):
-            x = self._layer(number, layer, x, turn, groups, slots, positions)
+            x = self._layer(number, layer, x, places, groups, slots, positions)
         x = F.rms_norm(x, x.shape[-1:], self._decoder.norm.weight, self._config.rms_norm_eps)
         ends, total = [], 0
         for _, new in parts:
@@ -132,7 +133,7 @@ class PlainDecoder:
         number: int,
         layer: Layer,
         x: Tensor,
-        turn: tuple[Tensor, Tensor],
+        places: Turn,
         groups: Sequence[_Group],
         slots: Tensor,
         positions: Tensor,
@@ -141,7 +142,7 @@ class PlainDecoder:
         heads = (len(x), -1, self._width)
         h = F.rms_norm(x, width, layer.before, eps)
         asked, value = layer.attend(h).view(heads).tensor_split([-self._kept], dim=1)
-        query, key = _turned(asked, turn).tensor_split([-self._kept], dim=1)
+        query, key = turned(asked, places).tensor_split([-self._kept], dim=1)
         found = [self._attend(number, one, query, key, value, slots, positions) for one in groups]
         x = x + layer.out(found[0] if len(found) == 1 else torch.cat(found))
         gate, up = layer.widen(F.rms_norm(x, width, layer.between, eps)).chunk(2, dim=-1)
@@ -227,15 +228,3 @@ def _follows(row: Row, new: Sequence[int], follower: Part) -> bool:
     other, tokens = follower
     beside = other.shelf is row.shelf and other.slot == row.slot + 1
     return beside and len(tokens) == len(new)
-
-
-def _signed(sin: Tensor) -> Tensor:
-    """The sine with the sign that its half of a head takes."""
-    half = sin.shape[-1] // 2
-    return torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
-
-
-def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions (Su et al. 2021) on [tokens, heads, width]."""
-    cos, sin = turn
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)

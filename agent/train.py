@@ -15,15 +15,16 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel
-from torch import Tensor, nn
+from torch import nn
 
 from agent import models
 from agent.activations import Activations
 from agent.checkpoint import Checkpoint
 from agent.course import course
 from agent.executor import Report
+from agent.gradients import Gradients, gradients
 from agent.lanes import LANES, lanes
-from agent.losses import Example, batches, pack, study_loss, target_scores
+from agent.losses import Example, batches, pack, target_scores
 from agent.models import LanguageModel, question_tokens
 from agent.nullspace import aim, freeze
 from agent.optimiser import Optimiser
@@ -202,11 +203,12 @@ def _fit(
     """
     started, loss = time.monotonic(), 0.0
     optimiser = Optimiser(network, settings, course)
+    step = gradients(network, optimiser.weights, settings, course[0][:1])
     done = optimiser.go_on(checkpoint.last())
     quality, mastered = _quality(network, held_out if done else ())
     while done < len(course) and not mastered:
         chance = random.Random(f"{seed} {done}")
-        loss = epoch(network, optimiser, course[done], settings, chance, report)
+        loss = epoch(step, optimiser, course[done], settings, chance, report)
         done += 1
         checkpoint.keep(optimiser.point(done))
         quality, mastered = _quality(network, held_out)
@@ -222,7 +224,7 @@ def _fit(
 
 
 def epoch(
-    network: nn.Module,
+    step: Gradients,
     optimiser: Optimiser,
     examples: Sequence[Example],
     settings: TrainSettings,
@@ -233,19 +235,11 @@ def epoch(
 
     Both gradients of a pair are taken at the same weights; each then makes an update of its own.
     """
-    network.train()
     device = optimiser.weights[0].device
-
-    def gradients(batch: Sequence[Example]) -> tuple[float, tuple[Tensor | None, ...]]:
-        loss = study_loss(
-            network, pack(batch, device), settings.lead_weight, settings.general_weight
-        )
-        return loss.item(), torch.autograd.grad(loss, optimiser.weights, allow_unused=True)
-
     losses = []
     with lanes(device) as pool:
         for pair in _pairs(examples, settings.batch_tokens, chance):
-            for loss, found in list(pool.map(gradients, pair)):
+            for loss, found in list(pool.map(lambda batch: step(pack(batch, device)), pair)):
                 optimiser.step(loss, found)
                 losses.append(loss)
             total = max(optimiser.planned, optimiser.steps)  # each order is cut into batches anew

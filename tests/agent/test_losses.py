@@ -9,12 +9,12 @@ from agent.losses import (
     Teacher,
     batches,
     pack,
-    study_loss,
     target_logits,
     target_scores,
     teach,
 )
 from agent.models import LanguageModel
+from tests.helpers.losses import loss_of
 
 EXAMPLES = [
     Example((5, 6, 7, 8), 2),
@@ -40,7 +40,7 @@ def test_packed_examples_do_not_see_each_other(tiny: LanguageModel) -> None:
 def test_the_loss_and_its_gradient_equal_the_plain_ones(tiny: LanguageModel) -> None:
     torch.nn.Module.float(tiny.network)  # in bfloat16 the order of a sum shows
     weight = next(tiny.network.parameters())
-    packed = study_loss(tiny.network, pack(EXAMPLES, CPU))
+    packed = loss_of(tiny.network, pack(EXAMPLES, CPU))
     (packed_gradient,) = torch.autograd.grad(packed, weight)
     logits = torch.cat([alone(tiny, example) for example in EXAMPLES])
     targets = torch.tensor([t for example in EXAMPLES for t in example.tokens[example.start :]])
@@ -54,7 +54,7 @@ def test_a_teacher_takes_the_place_of_the_bare_targets(tiny: LanguageModel) -> N
     taught, plain = EXAMPLES[0], EXAMPLES[1]
     chances = torch.tensor([[0.75, 0.25], [0.5, 0.5]])
     teacher = Teacher(torch.tensor([[3, 4], [7, 9]]), chances)
-    loss = study_loss(tiny.network, pack([replace(taught, teacher=teacher), plain], CPU))
+    loss = loss_of(tiny.network, pack([replace(taught, teacher=teacher), plain], CPU))
     first = alone(tiny, taught).log_softmax(-1).gather(-1, teacher.tokens)
     targets = torch.tensor(plain.tokens[plain.start :])
     second = functional.cross_entropy(alone(tiny, plain), targets, reduction="sum")
@@ -64,7 +64,7 @@ def test_a_teacher_takes_the_place_of_the_bare_targets(tiny: LanguageModel) -> N
 def test_what_a_teacher_says_can_weigh_more(tiny: LanguageModel) -> None:
     teacher = Teacher(torch.tensor([[3, 4], [7, 9]]), torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
     both = pack([replace(EXAMPLES[0], teacher=teacher), EXAMPLES[1]], CPU)
-    never, once, thrice = (study_loss(tiny.network, both, general=n).item() for n in (0, 1, 3))
+    never, once, thrice = (loss_of(tiny.network, both, general=n).item() for n in (0, 1, 3))
     assert thrice - never == pytest.approx(3 * (once - never), rel=1e-4)
 
 
@@ -73,7 +73,7 @@ def test_the_first_three_targets_weigh_more(tiny: LanguageModel) -> None:
     each = functional.cross_entropy(
         alone(tiny, long), torch.tensor(long.tokens[2:]), reduction="none"
     )
-    loss = study_loss(tiny.network, pack([long], CPU), lead=4.0)
+    loss = loss_of(tiny.network, pack([long], CPU), lead=4.0)
     assert loss.item() == pytest.approx((4 * each[:3].sum() + each[3:].sum()).item() / 6, abs=1e-5)
 
 
@@ -82,7 +82,7 @@ def test_a_network_is_its_own_best_pupil(tiny: LanguageModel) -> None:
     (teacher,) = teach(tiny.network, pack(EXAMPLES[:1], CPU), count=1000)
     example = replace(EXAMPLES[0], teacher=teacher)
     (gradient,) = torch.autograd.grad(
-        study_loss(tiny.network, pack([example], CPU)), [tiny.network.lm_head.weight]
+        loss_of(tiny.network, pack([example], CPU)), [tiny.network.lm_head.weight]
     )
     assert gradient.abs().max() < 1e-5
     assert torch.allclose(teacher.chances.sum(-1), torch.ones(2))

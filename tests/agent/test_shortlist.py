@@ -5,10 +5,11 @@ import torch
 from peft import PeftModel
 
 from agent import models
-from agent.losses import Example, pack, study_loss, target_logits, teach
+from agent.losses import Example, pack, target_logits, teach
 from agent.settings import TrainSettings
 from agent.shortlist import Shortlist
 from agent.train import adapted
+from tests.helpers.losses import loss_of
 
 EXAMPLES = [Example((5, 6, 7, 8), 2), Example((12, 13, 14, 15, 16, 17, 18), 5)]
 CPU = torch.device("cpu")
@@ -48,10 +49,10 @@ def test_what_the_base_holds_likely_is_listed(network: PeftModel) -> None:
 
 def test_all_of_a_vocabulary_changes_no_loss(tiny_path: Path) -> None:
     network = adapted(models.load(tiny_path), None, TrainSettings(rank=4))
-    expected = study_loss(network, pack(EXAMPLES, CPU))
+    expected = loss_of(network, pack(EXAMPLES, CPU))
     shortlist = Shortlist(network, EXAMPLES)  # 4096 are more than the tiny model has
     with shortlist.head():
-        found = study_loss(network, pack(shortlist.renumber(EXAMPLES), CPU))
+        found = loss_of(network, pack(shortlist.renumber(EXAMPLES), CPU))
     assert torch.allclose(found, expected)
 
 

@@ -177,12 +177,10 @@ def test_divergence_publishes_nothing(tiny_path: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_is_noticed_at_once(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poisoned(
-        network: torch.nn.Module, batch: Packed, lead: float, general: float
-    ) -> torch.Tensor:
-        return (next(w for w in network.parameters() if w.requires_grad) * float("nan")).sum()
+    def poisoned(logits: torch.Tensor, batch: Packed, lead: float, general: float) -> torch.Tensor:
+        return (logits * float("nan")).sum()
 
-    monkeypatch.setattr("agent.train.study_loss", poisoned)
+    monkeypatch.setattr("agent.gradients.study_loss", poisoned)
     with pytest.raises(TrainingDiverged, match="step 0"):
         train(request_for(tiny_path, tmp_path / "new"), quiet)
 

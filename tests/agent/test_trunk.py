@@ -8,12 +8,14 @@ from peft import PeftModel
 
 from agent import models
 from agent.activations import Activations
-from agent.losses import Example, pack, study_loss
+from agent.losses import Example, pack
 from agent.settings import TrainSettings
 from agent.train import adapted
 from agent.trunk import Trunk
+from tests.helpers.losses import loss_of
 
 SETTINGS = TrainSettings(rank=4, alpha=8, frozen_share=0.5)
+
 EXAMPLES = [Example((5, 6, 7, 8), 2), Example((12, 13, 14, 15, 16, 17, 18), 5)]
 CPU = torch.device("cpu")
 
@@ -29,7 +31,7 @@ def network(tiny_path: Path) -> PeftModel:
 
 
 def gradients(network: PeftModel, examples: list[Example]) -> tuple[float, list[torch.Tensor]]:
-    loss = study_loss(network, pack(examples, CPU))
+    loss = loss_of(network, pack(examples, CPU))
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     return loss.item(), list(torch.autograd.grad(loss, weights))
 
