@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from agent import layers
+from agent.agreement import agree
 from agent.models import LanguageModel
 from agent.plain import PlainDecoder, is_plain
 
-_DIVERGENCE: Final = 0.05  # nats, from which two predictions are not the same
 _PROBE: Final = (7, 3, 11, 5, 2, 13, 17, 4)  # tokens on which the two must agree
 
 
@@ -68,19 +68,7 @@ def written_out(model: LanguageModel) -> PlainDecoder | None:
     fast.read([(line, _PROBE[:-1])])
     found = fast.read([(line, _PROBE[-1:])])
     fast.drop(line)
-    return fast if _agree(found, expected) else None
-
-
-def _agree(found: Tensor, expected: Tensor) -> bool:
-    """Whether they predict the same but for rounding.
-
-    In bfloat16 logits of the network itself are off by up to 1.2, so what counts is the divergence
-    of what is predicted, in nats: .007 at most in trials.
-    """
-    if expected.dtype == torch.float32:
-        return torch.allclose(found, expected, rtol=1e-3, atol=1e-3)
-    ours, theirs = found.float().log_softmax(-1), expected.float().log_softmax(-1)
-    return float((theirs.exp() * (theirs - ours)).sum(-1).max()) < _DIVERGENCE
+    return fast if agree(found, expected) else None
 
 
 class _Cached:

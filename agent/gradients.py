@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agent.losses import Example, Packed, pack, study_loss, target_logits
 from agent.settings import TrainSettings
-from agent.upper import Upper, is_written_out
+from agent.upper import Upper, can_train
 
 Gradients = Callable[[Packed], tuple[float, tuple[Tensor | None, ...]]]  # and the loss, first
 _EXACT: Final = 0.02  # of a loss: bfloat16 rounds more than a thousandth
@@ -28,7 +28,7 @@ def gradients(
     The sample, a few examples, shows whether what is written out says the same.
     """
     recorded = partial(_recorded, network, weights, settings)
-    if not is_written_out(network):
+    if not can_train(network):
         return recorded
     upper = Upper(network)
 

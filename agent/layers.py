@@ -1,13 +1,15 @@
 """The weights of a plain Llama or Qwen2, as the decoder that is written out multiplies them."""
 
-from collections.abc import Generator
-from dataclasses import dataclass, fields
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from agent.models import LanguageModel
-from agent.products import Product, key, packs
+from agent.products import Product, packs, pairs
+
+_Key = tuple[int, ...]  # ids of weights and biases: whoever holds the product holds them, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,7 @@ class Weights:
 
     layers: tuple[Layer, ...]
     head: Product
-
-    def products(self) -> dict[tuple[int, ...], Product]:
-        found = [getattr(layer, one.name) for layer in self.layers for one in fields(layer)]
-        return {one.key: one for one in (*found, self.head) if isinstance(one, Product)}
+    products: Mapping[_Key, Product]  # all of them, by the weights that they are of
 
 
 def weights(model: LanguageModel) -> Weights:
@@ -50,10 +49,13 @@ def in_steps(model: LanguageModel, sibling: Weights | None) -> Generator[None, N
     it costs neither time nor memory."""
     network: Any = model.network
     pack, layers = packs(network), list[Layer]()
-    known = sibling.products() if sibling else {}
+    known, products = sibling.products if sibling else {}, dict[_Key, Product]()
 
     def product(*linear: nn.Linear) -> Product:
-        return known.get(key(*linear)) or Product(*linear, pack=pack)
+        mine = pairs(*linear)
+        key = tuple(id(part) for pair in mine for part in pair)
+        products[key] = known.get(key) or Product(mine, pack).packed()
+        return products[key]
 
     for one in network.get_decoder().layers:
         yield
@@ -68,4 +70,4 @@ def in_steps(model: LanguageModel, sibling: Weights | None) -> Generator[None, N
                 down=product(mlp.down_proj),
             )
         )
-    return Weights(tuple(layers), product(network.get_output_embeddings()))
+    return Weights(tuple(layers), product(network.get_output_embeddings()), products)

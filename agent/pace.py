@@ -220,11 +220,12 @@ def _products(model: LanguageModel, examples: Sequence[Example], rank: int) -> P
     adapter = 6.0 * rank * sum(sum(weight.shape) for weight in weights)
     work = 4.0 * sum(weight.numel() for weight in weights)
     whole = (work + adapter) * tokens + 4.0 * head.get_parameter("weight").numel() * targets
-    return lambda: whole / _speed(weights)
+    pack = packs(model.network)
+    return lambda: whole / _speed(weights, pack)
 
 
 @torch.no_grad()
-def _speed(weights: Sequence[torch.Tensor]) -> float:
+def _speed(weights: Sequence[torch.Tensor], pack: bool) -> float:
     """Floating-point operations in a second, over all cores, the best of some rounds."""
     shapes = {tuple(weight.shape): weight for weight in weights}
     counts = [sum(weight.shape == shape for weight in weights) for shape in shapes]
@@ -232,18 +233,12 @@ def _speed(weights: Sequence[torch.Tensor]) -> float:
     for count, weight in zip(counts, shapes.values(), strict=True):
         inward = torch.randn(_ROWS, weight.shape[1], dtype=weight.dtype, device=weight.device)
         outward = torch.randn(_ROWS, weight.shape[0], dtype=weight.dtype, device=weight.device)
-        there, back = _product(weight), _product(weight.T)
-        seconds += count * (_fastest(there, inward) + _fastest(back, outward))
+        product = Product([(weight, None)], pack)
+        seconds += count * (_fastest(product, inward) + _fastest(product.back, outward))
     return 4.0 * _ROWS * sum(weight.numel() for weight in weights) / seconds
 
 
-def _product(weight: torch.Tensor) -> Product:
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    linear.weight = nn.Parameter(weight, requires_grad=False)
-    return Product(linear, pack=packs(linear))
-
-
-def _fastest(product: Product, rows: torch.Tensor) -> float:
+def _fastest(product: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -> float:
     seconds = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()

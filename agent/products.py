@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _SHARE: Final = 1 / 8  # of the machine's memory: a model beyond is not copied
-_Pair = tuple[Tensor, Tensor | None]  # weight [out, in] and bias [out]
+Pair = tuple[Tensor, Tensor | None]  # weight [out, in] and bias [out]
 
 
 def packs(network: nn.Module) -> bool:
@@ -29,47 +29,47 @@ def packs(network: nn.Module) -> bool:
     return bool(fast and here) and sum(one.nbytes for one in weights) <= _SHARE * _memory()
 
 
-class Product:
-    """What linear modules with the same input make of it: x [n, in] -> [n, all their out]."""
+def pairs(*linear: nn.Linear) -> list[Pair]:
+    """Their weights and biases."""
+    return [(one.weight, one.bias) for one in linear]
 
-    def __init__(self, *linear: nn.Linear, pack: bool) -> None:
-        self.key = key(*linear)
-        self._pairs = [(one.weight, one.bias) for one in linear]
-        self._packed = _pack(self._pairs) if pack else None
+
+class Product:
+    """What weights that are not trained make of the same input, one below the other."""
+
+    def __init__(self, pairs: Sequence[Pair], pack: bool) -> None:
+        self._pairs, self._pack = list(pairs), pack
+        self._there: Pair | None = None
+        self._back: Pair | None = None
+
+    @torch.no_grad()
+    def packed(self) -> "Product":
+        """Itself, when that work is done for which else the first input waits."""
+        if self._pack and self._there is None:
+            biases = [bias for _, bias in self._pairs if bias is not None]
+            bias = torch.cat(biases) if biases else None
+            self._there = _packed(torch.cat([weight for weight, _ in self._pairs])), bias
+        return self
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._packed is not None:
-            return _multiply(x, self._packed)
+        """[n, in] -> [n, all out]"""
+        self.packed()
+        if self._there is not None:
+            return _multiply(x, self._there)
         found = [F.linear(x, *pair) for pair in self._pairs]
         return torch.cat(found, dim=-1) if len(found) > 1 else found[0]
 
-
-def key(*linear: nn.Linear) -> tuple[int, ...]:
-    """Which weights these are; good as long as somebody holds them."""
-    return tuple(id(part) for one in linear for part in (one.weight, one.bias))
-
-
-class Frozen:
-    """A weight [out, in] that is not trained; it packs what is needed when it is needed."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, pack: bool) -> None:
-        self._pair = (weight.detach(), None if bias is None else bias.detach())
-        self._pack = pack
-        self._there: _Pair | None = None
-        self._back: _Pair | None = None
-
-    def there(self, x: Tensor) -> Tensor:
-        """[n, in] -> [n, out]"""
-        if not self._pack:
-            return F.linear(x, *self._pair)
-        self._there = self._there or _pack([self._pair])
-        return _multiply(x, self._there)
-
+    @torch.no_grad()
     def back(self, gradient: Tensor) -> Tensor:
         """Of what comes out -> of what went in."""
+        weights = [weight for weight, _ in self._pairs]
         if not self._pack:
-            return gradient @ self._pair[0]
-        self._back = self._back or _pack([(self._pair[0].T, None)])
+            parts = torch.split(gradient, [len(one) for one in weights], dim=-1)
+            return torch.stack(
+                [part @ weight for part, weight in zip(parts, weights, strict=True)]
+            ).sum(0)
+        if self._back is None:
+            self._back = _packed(torch.cat(weights).T), None
         return _multiply(gradient.contiguous(), self._back)
 
 
@@ -83,7 +83,7 @@ def packed(network: nn.Module) -> Iterator[None]:
     pack = packs(network) and next(network.parameters()).dtype == torch.float32
     changed = [one for name, one in network.named_modules() if pack and _is_frozen(name, one)]
     for one in changed:
-        one.forward = _forward(Frozen(one.weight, one.bias, pack))
+        one.forward = _forward(Product(pairs(one), pack))
     try:
         yield
     finally:
@@ -97,12 +97,12 @@ def _is_frozen(name: str, module: nn.Module) -> TypeGuard[nn.Linear]:
     return not module.weight.requires_grad and "forward" not in vars(module)
 
 
-def _forward(frozen: Frozen) -> Callable[[Tensor], Tensor]:
+def _forward(product: Product) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
-            found: Tensor = _Through.apply(x, frozen)  # type: ignore[no-untyped-call]
+            found: Tensor = _Through.apply(x, product)  # type: ignore[no-untyped-call]
             return found
-        return frozen.there(x)
+        return product(x)
 
     return forward
 
@@ -111,25 +111,21 @@ class _Through(torch.autograd.Function):
     """A product whose weights get no gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, frozen: Frozen) -> Tensor:
-        ctx.frozen = frozen
-        return frozen.there(x)
+    def forward(ctx: Any, x: Tensor, product: Product) -> Tensor:
+        ctx.product = product
+        return product(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.frozen.back(gradient), None
+        return ctx.product.back(gradient), None
 
 
-@torch.no_grad()
-def _pack(pairs: Sequence[_Pair]) -> _Pair:
-    """One below the other."""
-    biases = [bias for _, bias in pairs if bias is not None]
-    whole = torch.cat([weight for weight, _ in pairs])
-    weight = torch.ops.mkldnn._reorder_linear_weight(whole)
-    return weight, torch.cat(biases) if biases else None
+def _packed(weight: Tensor) -> Tensor:
+    found: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return found
 
 
-def _multiply(x: Tensor, pair: _Pair) -> Tensor:
+def _multiply(x: Tensor, pair: Pair) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, *pair, "none", [], "")
     return product
 

@@ -1,9 +1,10 @@
-"""What stands on the trunk, written out to be trained: a loss and the gradients of every B.
+"""A plain Llama or Qwen2 written out to be trained: a loss and the gradients of every B.
 
-For a plain Llama or Qwen2 whose adapter has its A frozen (nullspace.py). Then A is one more frozen
-weight and is multiplied together with those that take the same input, packed (products.py); each
-step of the way there returns the step of the way back, so nothing is recorded and nothing changes
-its number format on the way. Figures in CHANGELOG.md; equality with autograd is tested.
+Every A of its adapter is frozen (nullspace.py). So A is one more frozen weight and is multiplied
+together with those that take the same input, packed (products.py); each step of the way there
+returns the step of the way back, so nothing is recorded and nothing changes its number format on
+the way. Layers without an adapter are read in the same way: the trunk. Figures in CHANGELOG.md;
+equality with autograd is tested.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,29 +14,34 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agent.losses import Packed, study_loss
 from agent.plain import is_plain
-from agent.products import Frozen, packs
+from agent.products import Pair, Product, packs, pairs
 from agent.rotary import Turn, turn, turned, turned_back
 
 Found = dict[Tensor, Tensor]  # gradient [out, rank] of each B
 Back = Callable[[Tensor, Found], Tensor]  # of what comes out -> of what went in
 
 
-def is_written_out(network: PeftModel) -> bool:
-    """Whether its adapter can be trained here."""
+def can_read(network: PeftModel) -> bool:
+    """Whether its layers are written out here."""
     base: Any = network.get_base_model()
-    if not is_plain(base) or base.device.type != "cpu":
-        return False
-    decoder = base.get_decoder()
-    return all(_listens_as_one(stack) for layer in decoder.layers for stack in _stacks(layer))
+    return is_plain(base) and base.device.type == "cpu"
+
+
+def can_train(network: PeftModel) -> bool:
+    """Whether its adapter is one whose gradients are written out, too."""
+    base: Any = network.get_base_model()
+    return can_read(network) and all(
+        _listens_as_one(stack) for layer in base.get_decoder().layers for stack in _stacks(layer)
+    )
 
 
 class Upper:
-    """The network as it stands when this is made, cut off from its trunk or whole."""
+    """The layers of a network as it stands when this is made: whole, or one side of a cut."""
 
     def __init__(self, network: PeftModel) -> None:
         base: Any = network.get_base_model()
@@ -44,25 +50,35 @@ class Upper:
         self._eps = float(base.config.rms_norm_eps)
         self._layers = [_Layer(one, self._eps, self._pack) for one in self._decoder.layers]
         head = base.get_output_embeddings()
-        self._head = Frozen(head.weight, head.bias, self._pack)
+        self._head = Product(pairs(head), self._pack)
 
     @torch.no_grad()
     def gradients(
         self, batch: Packed, weights: Sequence[Tensor], lead: float, general: float
     ) -> tuple[float, tuple[Tensor | None, ...]]:
         """The study loss of a batch, and its gradient for each of the weights."""
+        x, steps = self._read(batch)
+        loss, d = self._loss(x, batch, lead, general)
+        found: Found = {}
+        for back in reversed(steps):
+            d = back(d, found)
+        return loss, tuple(found.get(weight) for weight in weights)
+
+    @torch.no_grad()
+    def states(self, batch: Packed) -> Tensor:
+        """What comes out of the last layer, [tokens, width]."""
+        return self._read(batch, keep=False)[0]
+
+    def _read(self, batch: Packed, keep: bool = True) -> tuple[Tensor, list[Back]]:
+        """And the steps of the way back, unless they are not to be kept."""
         x = self._entered(batch)
         cos, sin = self._decoder.rotary_emb(x[None], batch.positions)
         scene = _Scene(turn(cos[0], sin[0]), _mask(batch.positions[0], x))
         steps = list[Back]()
         for layer in self._layers:
             x, back = layer(x, scene)
-            steps.append(back)
-        loss, d = self._loss(x, batch, lead, general)
-        found: Found = {}
-        for back in reversed(steps):
-            d = back(d, found)
-        return loss, tuple(found.get(weight) for weight in weights)
+            steps += [back] if keep else []
+        return x, steps
 
     def _entered(self, batch: Packed) -> Tensor:
         """[tokens, width]"""
@@ -74,7 +90,7 @@ class Upper:
     def _loss(self, x: Tensor, batch: Packed, lead: float, general: float) -> tuple[float, Tensor]:
         """And its gradient for what comes out of the last layer."""
         rows, back = _normed(x[batch.sources], self._decoder.norm.weight, self._eps)
-        logits = self._head.there(rows).float().requires_grad_()
+        logits = self._head(rows).float().requires_grad_()
         with torch.enable_grad():
             loss = study_loss(logits, batch, lead, general)
         (d,) = torch.autograd.grad(loss, logits)
@@ -152,19 +168,21 @@ class _Layer:
 
 
 class _Stack:
-    """Linear modules with the same input, with what the adapter adds: x W' + s (x A') B'."""
+    """Linear modules with the same input, with what an adapter adds: x W' + s (x A') B'."""
 
-    def __init__(self, modules: Sequence[Linear], pack: bool) -> None:
-        bases: list[Any] = [one.get_base_layer() for one in modules]
-        listener, self._scale = _listener(modules[0]), _scale(modules[0])
+    def __init__(self, modules: Sequence[nn.Module], pack: bool) -> None:
+        adapted = [one for one in modules if isinstance(one, Linear)]
+        bases: list[Any] = [one.get_base_layer() for one in adapted] or list(modules)
+        self._scale = _scale(adapted[0]) if adapted else 0.0
+        self._speakers = [_speaker(one) for one in adapted]
         self.sizes = [len(one.weight) for one in bases]
-        self._speakers = [_speaker(one) for one in modules]
-        weight = torch.cat([*(one.weight for one in bases), listener.to(bases[0].weight.dtype)])
-        self._frozen = Frozen(weight, _joined(bases, len(listener)), pack)
+        self._frozen = Product([*pairs(*bases), *_listening(adapted, bases[0])], pack)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Back]:
+        if not self._speakers:
+            return self._frozen(x), lambda d, found: self._frozen.back(d)
         speaker = torch.cat(self._speakers).to(x.dtype)
-        out, heard = self._frozen.there(x).tensor_split([len(speaker)], dim=1)
+        out, heard = self._frozen(x).tensor_split([len(speaker)], dim=1)
 
         def back(d: Tensor, found: Found) -> Tensor:
             spoken = torch.split((d.T @ heard).float().mul_(self._scale), self.sizes)
@@ -221,7 +239,7 @@ def _mask(positions: Tensor, like: Tensor) -> Tensor:
     return mask.masked_fill_(apart | (positions[:, None] < positions[None]), float("-inf"))
 
 
-def _stacks(layer: Any) -> list[list[Linear]]:
+def _stacks(layer: Any) -> list[list[nn.Module]]:
     attention, mlp = layer.self_attn, layer.mlp
     return [
         [attention.q_proj, attention.k_proj, attention.v_proj],
@@ -261,8 +279,7 @@ def _scale(module: Linear) -> float:
     return float(one)
 
 
-def _joined(bases: Sequence[Any], rank: int) -> Tensor | None:
-    """Their biases, and none for A."""
-    if bases[0].bias is None:
-        return None
-    return torch.cat([*(one.bias for one in bases), bases[0].bias.new_zeros(rank)])
+def _listening(adapted: Sequence[Linear], base: nn.Linear) -> list[Pair]:
+    """The A of all, in the base's number format."""
+    weights = [_listener(one).to(base.weight.dtype) for one in adapted[:1]]
+    return [(one, None if base.bias is None else one.new_zeros(len(one))) for one in weights]

@@ -32,4 +32,4 @@ def test_a_sibling_shares_what_it_has_in_common(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_matrix_has_its_product(tmp_path: Path, dtype: torch.dtype) -> None:
     found = layers.weights(models.load(save_tiny_model(tmp_path, 1), dtype))
-    assert len(found.products()) == 4 * len(found.layers) + 1
+    assert len(found.products) == 4 * len(found.layers) + 1

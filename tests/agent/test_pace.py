@@ -75,7 +75,7 @@ def test_a_prompt_bears_no_loss() -> None:
 def test_the_limit_counts_the_products_of_every_layer(
     request_: PaceRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "_speed", lambda weights: 1.0)
+    monkeypatch.setattr(pace, "_speed", lambda weights, pack: 1.0)
     model = models.load(request_.base)
     # a layer: q and o 32 x 32, k and v 16 x 32, gate, up and down 64 x 32; a head of `words` x 32
     words = model.network.config.vocab_size
@@ -88,4 +88,4 @@ def test_the_limit_counts_the_products_of_every_layer(
 
 def test_the_speed_of_products_is_finite(request_: PaceRequest) -> None:
     weights = [one for one in models.load(request_.base).network.parameters() if one.ndim == 2]
-    assert 0 < pace._speed(weights[:3]) < float("inf")
+    assert all(0 < pace._speed(weights[:3], pack) < float("inf") for pack in (True, False))

@@ -6,7 +6,7 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from agent import models, products
-from agent.products import Product, packed, packs
+from agent.products import Product, packed, packs, pairs
 from tests.helpers.tiny_model import save_tiny_model
 
 EXACT = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -27,7 +27,7 @@ def linear(width: int, out: int, dtype: torch.dtype, bias: bool) -> nn.Linear:
 def test_a_product_is_that_of_each_module(dtype: torch.dtype, pack: bool, bias: bool) -> None:
     torch.manual_seed(0)
     several = [linear(48, out, dtype, bias) for out in (32, 8, 80)]
-    product = Product(*several, pack=pack)
+    product = Product(pairs(*several), pack)
     for rows in (1, 7, 130):
         x = torch.randn(rows, 48, dtype=dtype)
         expected = torch.cat([one(x) for one in several], dim=-1)

@@ -12,6 +12,7 @@ from agent.losses import Example, pack
 from agent.settings import TrainSettings
 from agent.train import adapted
 from agent.trunk import Trunk
+from agent.upper import Upper
 from tests.helpers.losses import loss_of
 
 SETTINGS = TrainSettings(rank=4, alpha=8, frozen_share=0.5)
@@ -23,7 +24,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def network(tiny_path: Path) -> PeftModel:
     torch.manual_seed(1)
-    network = adapted(models.load(tiny_path), None, SETTINGS)
+    network = adapted(models.load(tiny_path, torch.float32), None, SETTINGS)
     for name, weight in network.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)  # an adapter that does something
@@ -87,3 +88,16 @@ def test_what_is_kept_is_not_computed_again(network: PeftModel, tmp_path: Path) 
         assert one.states is not None and two.states is not None and three.states is not None
         assert torch.allclose(one.states, two.states, atol=1e-6)
         assert torch.equal(two.states, three.states)
+
+
+def test_the_trunk_is_read_by_what_is_written_out_where_that_is_right(
+    network: PeftModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Trunk(network)
+    assert ours._read != ours._by_network
+    monkeypatch.setattr(Upper, "states", lambda upper, batch: -upper._read(batch)[0])
+    theirs = Trunk(network)
+    assert theirs.depth == 1 and theirs._read == theirs._by_network
+    for one, other in zip(ours.remember(EXAMPLES), theirs.remember(EXAMPLES), strict=True):
+        assert one.states is not None and other.states is not None
+        assert torch.allclose(one.states, other.states, atol=1e-5)

@@ -17,7 +17,7 @@ from agent.nullspace import aim, freeze
 from agent.settings import TrainSettings
 from agent.train import adapted
 from agent.trunk import Trunk
-from agent.upper import Upper, is_written_out
+from agent.upper import Upper, can_train
 from tests.helpers.losses import loss_of
 from tests.helpers.tiny_model import save_tiny_model, tiny_tokenizer
 
@@ -82,7 +82,7 @@ def by_autograd(
 
 
 def written_out(network: PeftModel, examples: Sequence[Example]) -> tuple[float, list[Tensor]]:
-    assert is_written_out(network)
+    assert can_train(network)
     batch, weights = pack(examples, CPU), weights_of(network)
     loss, found = Upper(network).gradients(batch, weights, 4.0, 2.0)
     return loss, [one for one in found if one is not None]
@@ -120,7 +120,7 @@ def test_what_stands_on_a_trunk(tmp_path: Path) -> None:
     loss, expected = by_autograd(network, EXAMPLES)
     trunk = Trunk(network)
     remembered = trunk.remember(EXAMPLES)
-    assert not is_written_out(network)  # the whole has layers without an adapter
+    assert not can_train(network)  # the whole has layers without an adapter
     with trunk.cut_off():
         again, found = written_out(network, remembered)
     assert again == pytest.approx(loss, rel=1e-5)
@@ -130,14 +130,14 @@ def test_what_stands_on_a_trunk(tmp_path: Path) -> None:
 
 def test_an_a_that_learns_or_differs_is_left_to_autograd(tmp_path: Path) -> None:
     network = adapted(llama(tmp_path, torch.float32), None, SETTINGS)
-    assert not is_written_out(network)  # it learns
+    assert not can_train(network)  # it learns
     freeze(network)
-    assert not is_written_out(network)  # each listens to something else
+    assert not can_train(network)  # each listens to something else
 
 
 def test_other_architectures_are_left_to_autograd(tmp_path: Path) -> None:
     model = llama(tmp_path, torch.float32)
     network = speaking(model)
-    assert is_written_out(network)
+    assert can_train(network)
     model.network.config.hidden_act = "gelu"
-    assert not is_written_out(network)
+    assert not can_train(network)
