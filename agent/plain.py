@@ -37,6 +37,8 @@ class _Group:
     shelf: Shelf
     slots: slice
     tokens: slice  # of all that are read
+    at: Tensor  # [tokens], the slot of each
+    positions: Tensor  # [tokens]
     end: int  # of the longest; where it is multiplied, the shelf's capacity
     mask: Tensor  # [rows, heads or 1, queries, end], added to the scores
     multiplied: bool  # instead of torch's own attention
@@ -52,7 +54,7 @@ class PlainDecoder:
         self.weights = known or weights(model)
         config, attention = self._config, self._decoder.layers[0].self_attn
         heads = int(config.num_key_value_heads)
-        self._kept = heads
+        self._kept, self._turning = heads, heads + int(config.num_attention_heads)
         self._width, self._scale = int(attention.head_dim), float(attention.scaling)
         shape = Shape(
             len(self.weights.layers), heads, self._width, model.network.dtype, model.device
@@ -68,8 +70,7 @@ class PlainDecoder:
         if kept is not None:
             self._shelves.place(row, len(prompt))
             row.tokens = list(prompt[:known])
-            for mine, others in zip(row.kept(), kept, strict=True):
-                mine.copy_(others[:, :, :known])
+            row.kept().copy_(kept[:, :, :, :known])
         return row
 
     @torch.inference_mode()
@@ -115,12 +116,11 @@ class PlainDecoder:
             device=device,
         )
         x = self._decoder.embed_tokens(tokens)
-        cos, sin = self._decoder.rotary_emb(x[None], positions[None])
-        places = turn(cos[0], sin[0])
-        groups = list(self._groups(parts, positions))
+        places = self._turn(x, positions)
         slots = torch.tensor([row.slot for row, new in parts for _ in new], device=device)
+        groups = list(self._groups(parts, slots, positions))
         for number, layer in enumerate(self.weights.layers):
-            x = self._layer(number, layer, x, places, groups, slots, positions)
+            x = self._layer(number, layer, x, places, groups)
         x = F.rms_norm(x, x.shape[-1:], self._decoder.norm.weight, self._config.rms_norm_eps)
         ends, total = [], 0
         for _, new in parts:
@@ -128,45 +128,33 @@ class PlainDecoder:
             ends.append(total - 1)
         return x, ends
 
+    def _turn(self, x: Tensor, positions: Tensor) -> Turn:
+        """For queries, keys and values, of which the last turn by nothing."""
+        cos, sin = self._decoder.rotary_emb(x[None], positions[None])
+        cos, sin = (one.expand(-1, self._turning, -1) for one in turn(cos[0], sin[0]))
+        still = (0, 0, 0, self._kept)
+        return F.pad(cos, still, value=1.0), F.pad(sin, still)
+
     def _layer(
-        self,
-        number: int,
-        layer: Layer,
-        x: Tensor,
-        places: Turn,
-        groups: Sequence[_Group],
-        slots: Tensor,
-        positions: Tensor,
+        self, number: int, layer: Layer, x: Tensor, places: Turn, groups: Sequence[_Group]
     ) -> Tensor:
         eps, width = self._config.rms_norm_eps, x.shape[-1:]
-        heads = (len(x), -1, self._width)
-        h = F.rms_norm(x, width, layer.before, eps)
-        asked, value = layer.attend(h).view(heads).tensor_split([-self._kept], dim=1)
-        query, key = turned(asked, places).tensor_split([-self._kept], dim=1)
-        found = [self._attend(number, one, query, key, value, slots, positions) for one in groups]
+        h = layer.attend(F.rms_norm(x, width, layer.before, eps))
+        h = turned(h.view(len(x), -1, self._width), places)
+        found = [self._attend(one.shelf.kept[number], one, h[one.tokens]) for one in groups]
         x = x + layer.out(found[0] if len(found) == 1 else torch.cat(found))
         gate, up = layer.widen(F.rms_norm(x, width, layer.between, eps)).chunk(2, dim=-1)
         return x + layer.down(F.silu(gate).mul_(up))
 
-    def _attend(
-        self,
-        number: int,
-        group: _Group,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        slots: Tensor,
-        positions: Tensor,
-    ) -> Tensor:
-        """Write keys and values, then attend: [tokens, heads * width] of the group."""
-        keys, values, mine = group.shelf.keys[number], group.shelf.values[number], group.tokens
-        keys[slots[mine], :, positions[mine]] = key[mine]
-        values[slots[mine], :, positions[mine]] = value[mine]
-        keys, values = keys[group.slots], values[group.slots]
-        rows, heads = keys.shape[:2]
-        asked = query[mine].view(rows, -1, heads, query.shape[1] // heads, self._width)
-        new, each = asked.shape[1], asked.shape[3]
-        asked = asked.permute(0, 2, 3, 1, 4).reshape(rows, heads, each * new, self._width)
+    def _attend(self, kept: Tensor, group: _Group, new: Tensor) -> Tensor:
+        """Keep keys and values of what is new [tokens, heads of all three, width], then attend:
+        [tokens, heads * width]."""
+        tokens, heads = len(new), self._kept
+        kept[:, group.at, :, group.positions] = new[:, -2 * heads :].view(tokens, 2, heads, -1)
+        keys, values = kept[0, group.slots], kept[1, group.slots]
+        rows = len(keys)
+        asked = new[:, : -2 * heads].view(rows, tokens // rows, heads, -1, self._width)
+        asked = asked.permute(0, 2, 3, 1, 4).reshape(rows, heads, -1, self._width)
         if group.multiplied:
             found = _multiplied(asked, keys, values, group.mask, self._scale)
         else:
@@ -174,10 +162,10 @@ class PlainDecoder:
             found = F.scaled_dot_product_attention(
                 asked, keys, values, attn_mask=group.mask, scale=self._scale
             )
-        found = found.view(rows, heads, each, new, self._width).permute(0, 3, 1, 2, 4)
-        return found.reshape(rows * new, -1)
+        found = found.view(rows, heads, -1, tokens // rows, self._width).permute(0, 3, 1, 2, 4)
+        return found.reshape(tokens, -1)
 
-    def _groups(self, parts: Sequence[Part], positions: Tensor) -> Iterator[_Group]:
+    def _groups(self, parts: Sequence[Part], slots: Tensor, positions: Tensor) -> Iterator[_Group]:
         """Runs of parts in neighbouring slots with as many tokens each."""
         first = start = 0
         for last, (row, new) in enumerate(parts):
@@ -189,12 +177,15 @@ class PlainDecoder:
             longest = max(len(one.tokens) + len(new) for one, _ in run)
             multiplied = len(new) == 1 and len(run) >= _MANY
             end = row.shelf.capacity if multiplied else longest
+            mine = slice(start, stop)
             yield _Group(
                 row.shelf,
                 slice(run[0][0].slot, row.slot + 1),
-                slice(start, stop),
+                mine,
+                slots[mine],
+                positions[mine],
                 end,
-                self._mask(positions[start:stop].view(len(run), -1), end, multiplied),
+                self._mask(positions[mine].view(len(run), -1), end, multiplied),
                 multiplied,
             )
             first, start = last + 1, stop

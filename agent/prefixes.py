@@ -21,21 +21,20 @@ class Prefixes:
 
     def __init__(self, most: int = TOKENS) -> None:
         self._most = most
-        self._kept: OrderedDict[tuple[int, ...], tuple[Tensor, Tensor]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
 
     def remember(self, row: Row) -> None:
         """Keep a copy of a row that ends; what it goes on from, and what is too old, is dropped."""
         tokens = tuple(row.tokens)
         if row.shelf is None or not WORTH <= len(tokens) <= self._most:
             return
-        keys, values = row.kept()
         for known in [one for one in self._kept if tokens[: len(one)] == one]:
             del self._kept[known]
-        self._kept[tokens] = (keys.clone(), values.clone())
+        self._kept[tokens] = row.kept().clone()
         while sum(map(len, self._kept)) > self._most:
             self._kept.popitem(last=False)
 
-    def recall(self, prompt: Sequence[int]) -> tuple[int, tuple[Tensor, Tensor] | None]:
+    def recall(self, prompt: Sequence[int]) -> tuple[int, Tensor | None]:
         """How many of a prompt's first tokens are known, and the keys and values that begin with
         them. The last token is never among them: it gives the first logits."""
         best, found, beginning = 0, None, prompt[:-1]

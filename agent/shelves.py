@@ -27,8 +27,9 @@ class Shape:
     device: torch.device
 
     def zeros(self, rows: int, tokens: int) -> Tensor:
-        """[layers, rows, heads, tokens, width]; what a mask hides must be finite, too."""
-        size = (self.layers, rows, self.heads, tokens, self.width)
+        """[layers, 2, rows, heads, tokens, width], keys and values; what a mask hides must be
+        finite, too."""
+        size = (self.layers, 2, rows, self.heads, tokens, self.width)
         return torch.zeros(size, dtype=self.dtype, device=self.device)
 
 
@@ -45,11 +46,10 @@ class Row:
         """Tokens that were read."""
         return len(self.tokens)
 
-    def kept(self) -> tuple[Tensor, Tensor]:
-        """Its keys and values [layers, heads, tokens, width], as views."""
+    def kept(self) -> Tensor:
+        """Its keys and values [layers, 2, heads, tokens, width], as a view."""
         assert self.shelf is not None, "it was placed"
-        end = len(self.tokens)
-        return self.shelf.keys[:, self.slot, :, :end], self.shelf.values[:, self.slot, :, :end]
+        return self.shelf.kept[:, :, self.slot, :, : len(self.tokens)]
 
 
 class Shelf:
@@ -59,12 +59,11 @@ class Shelf:
         self.capacity = capacity
         self.rows: list[Row] = []
         self._shape = shape
-        self.keys = shape.zeros(1, capacity)
-        self.values = shape.zeros(1, capacity)
+        self.kept = shape.zeros(1, capacity)
 
     def add(self, row: Row) -> None:
         """Bring a row with what it keeps."""
-        if len(self.rows) == self.keys.shape[1]:
+        if len(self.rows) == self.kept.shape[2]:
             self._widen()
         if row.shelf is not None:
             self._copy(row, len(self.rows))
@@ -82,17 +81,15 @@ class Shelf:
         row.shelf = None
 
     def _copy(self, row: Row, slot: int) -> None:
-        keys, values = row.kept()
-        self.keys[:, slot, :, : keys.shape[2]] = keys
-        self.values[:, slot, :, : values.shape[2]] = values
+        kept = row.kept()
+        self.kept[:, :, slot, :, : kept.shape[3]] = kept
 
     def _widen(self) -> None:
         """Room for twice as many."""
         slots = len(self.rows)
-        for name in ("keys", "values"):
-            wide = self._shape.zeros(2 * slots, self.capacity)
-            wide[:, :slots] = getattr(self, name)
-            setattr(self, name, wide)
+        wide = self._shape.zeros(2 * slots, self.capacity)
+        wide[:, :, :slots] = self.kept
+        self.kept = wide
 
 
 class Shelves:

@@ -8,13 +8,14 @@ import torch
 
 from agent import models
 from agent.decoding import Decoder, Line
-from agent.drafts import Drafts
+from agent.drafts import Drafts, Echo
 from agent.plain import PlainDecoder
 from memory.errors import PromptTooLong
 from service.engines.base import FinishReason, GenerateRequest, Piece
 from service.engines.text import TextStream
 
 Delivery = Piece | Exception  # what the decoding thread hands to a request
+ECHOES: Final = 4  # guesses from what was said before: they are right less often
 _NO_DRAFTS: Final = Drafts()
 
 
@@ -55,6 +56,7 @@ class Running:
         self.guessed: tuple[int, ...] = ()  # read after them, in case that they follow
         self.answering = False  # it has its first token
         self._said: list[int] = []
+        self._echo = Echo(prompt)
         self._deliver = deliver
         self._prompt_tokens = len(prompt)
         self._room = min(request.max_tokens, model.context - len(prompt))
@@ -79,9 +81,17 @@ class Running:
             self.line = self.loaded.decoder.open(self.pending)
             self.pending = self.pending[self.line.seen :]
         part, self.pending = self.pending[: max(1, most)], self.pending[max(1, most) :]
-        room = min(guesses, self._room - 1)
-        self.guessed = self.loaded.drafts.after(self._said, room) if room > 0 else ()
+        self.guessed = self._guess(min(guesses, self._room - 1)) if self.answering else ()
         return self.line, [*part, *self.guessed]
+
+    def _guess(self, most: int) -> tuple[int, ...]:
+        """From what was taught; else, where passes are small, from what was said before."""
+        if most <= 0:
+            return ()
+        taught = self.loaded.drafts.after(self._said, most)
+        if taught or most < 2 * ECHOES or not isinstance(self.loaded.decoder, PlainDecoder):
+            return taught
+        return self._echo.after(ECHOES)
 
     def take(self, logits: torch.Tensor, likeliest: Sequence[int]) -> bool:
         """Choose a token, and one more as long as it is the one that was guessed; False when the
@@ -107,6 +117,7 @@ class Running:
         """Take the next token; False when the answer is complete."""
         self.answering = True
         self._said.append(token)
+        self._echo.add(token)
         self.pending = [token]
         self._room -= 1
         self._undelivered += 1

@@ -75,3 +75,19 @@ def test_only_what_can_be_taken_back_is_guessed(model: models.LanguageModel) -> 
     tokens = model.tokenizer("one two three four", add_special_tokens=False).input_ids
     known = drafts(PlainDecoder(model), model, ["one two three four"])
     assert known.after(tokens[:2], 99) == (*tokens[2:], model.tokenizer.eos_token_id)
+
+
+def test_what_was_said_before_is_guessed_where_passes_are_small(
+    model: models.LanguageModel,
+) -> None:
+    delivered, loaded = list[Any](), Loaded(model, PlainDecoder(model))
+    one = Running(loaded, [A, B, C, D, E], GenerateRequest("", max_tokens=30), delivered.append)
+    for token in (A, B):
+        read(one)
+        assert one.guessed == () and one.take(torch.empty(0), [token])
+    assert one.part(9, 7)[1] == [B]  # others wait beside it
+    one.pending = [B]
+    seen = read(one)
+    assert one.guessed == (C, D, E, A)
+    assert one.take(torch.empty(0), [C, D, 50, 51, 52])
+    assert one.line is not None and one.line.seen == seen - 2 and one.pending == [50]
