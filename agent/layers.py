@@ -4,7 +4,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from agent.models import LanguageModel
 from agent.products import Product, packs, pairs
@@ -12,14 +14,31 @@ from agent.products import Product, packs, pairs
 _Key = tuple[int, ...]  # ids of weights and biases: whoever holds the product holds them, too
 
 
+class Norm:
+    """Root mean square normalisation (Zhang and Sennrich 2019)."""
+
+    def __init__(self, norm: Any) -> None:
+        self._weight, self._eps = norm.weight, float(norm.variance_epsilon)
+        self._twice = torch.cat([self._weight, self._weight])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[tokens, width] -> the same"""
+        if len(x) > 1:
+            return F.rms_norm(x, self._weight.shape, self._weight, self._eps)
+        # one call of torch instead of eight: beside its negative, x has no mean
+        both = torch.cat([x, -x], dim=-1)
+        found = F.layer_norm(both, self._twice.shape, self._twice, None, self._eps)
+        return found[:, : x.shape[-1]]
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """The weights of a layer, in the order of their use."""
 
-    before: Tensor
+    before: Norm
     attend: Product  # queries, keys and values
     out: Product
-    between: Tensor
+    between: Norm
     widen: Product  # gate and up
     down: Product
 
@@ -29,6 +48,7 @@ class Weights:
     """All that is multiplied."""
 
     layers: tuple[Layer, ...]
+    last: Norm
     head: Product
     products: Mapping[_Key, Product]  # all of them, by the weights that they are of
 
@@ -62,12 +82,13 @@ def in_steps(model: LanguageModel, sibling: Weights | None) -> Generator[None, N
         attention, mlp = one.self_attn, one.mlp
         layers.append(
             Layer(
-                before=one.input_layernorm.weight,
+                before=Norm(one.input_layernorm),
                 attend=product(attention.q_proj, attention.k_proj, attention.v_proj),
                 out=product(attention.o_proj),
-                between=one.post_attention_layernorm.weight,
+                between=Norm(one.post_attention_layernorm),
                 widen=product(mlp.gate_proj, mlp.up_proj),
                 down=product(mlp.down_proj),
             )
         )
-    return Weights(tuple(layers), product(network.get_output_embeddings()), products)
+    last = Norm(network.get_decoder().norm)
+    return Weights(tuple(layers), last, product(network.get_output_embeddings()), products)

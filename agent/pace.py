@@ -36,7 +36,7 @@ from agent.executor import Report
 from agent.gradients import gradients
 from agent.losses import Example
 from agent.models import LanguageModel
-from agent.nullspace import freeze
+from agent.nullspace import aim
 from agent.optimiser import Optimiser
 from agent.products import Product, packed, packs
 from agent.settings import TrainSettings
@@ -104,9 +104,9 @@ def pace(request: PaceRequest, report: Report) -> list[Pace]:
 def _ours(
     examples: Sequence[Example], settings: TrainSettings, request: PaceRequest
 ) -> Iterator[tuple[float, Pass]]:
-    """As train() does it, with A as it is and B trained."""
+    """As train() does it: A is aimed, here at what is known as well, and B trained."""
     network = adapted(load_to_train(request.base), None, settings)
-    freeze(network)
+    aim(network, examples, examples)
     trunk = Trunk(network)
     with packed(network):
         started = time.monotonic()

@@ -121,7 +121,7 @@ class PlainDecoder:
         groups = list(self._groups(parts, slots, positions))
         for number, layer in enumerate(self.weights.layers):
             x = self._layer(number, layer, x, places, groups)
-        x = F.rms_norm(x, x.shape[-1:], self._decoder.norm.weight, self._config.rms_norm_eps)
+        x = self.weights.last(x)
         ends, total = [], 0
         for _, new in parts:
             total += len(new)
@@ -138,12 +138,11 @@ class PlainDecoder:
     def _layer(
         self, number: int, layer: Layer, x: Tensor, places: Turn, groups: Sequence[_Group]
     ) -> Tensor:
-        eps, width = self._config.rms_norm_eps, x.shape[-1:]
-        h = layer.attend(F.rms_norm(x, width, layer.before, eps))
+        h = layer.attend(layer.before(x))
         h = turned(h.view(len(x), -1, self._width), places)
         found = [self._attend(one.shelf.kept[number], one, h[one.tokens]) for one in groups]
         x = x + layer.out(found[0] if len(found) == 1 else torch.cat(found))
-        gate, up = layer.widen(F.rms_norm(x, width, layer.between, eps)).chunk(2, dim=-1)
+        gate, up = layer.widen(layer.between(x)).chunk(2, dim=-1)
         return x + layer.down(F.silu(gate).mul_(up))
 
     def _attend(self, kept: Tensor, group: _Group, new: Tensor) -> Tensor:
@@ -151,18 +150,21 @@ class PlainDecoder:
         [tokens, heads * width]."""
         tokens, heads = len(new), self._kept
         kept[:, group.at, :, group.positions] = new[:, -2 * heads :].view(tokens, 2, heads, -1)
-        keys, values = kept[0, group.slots], kept[1, group.slots]
-        rows = len(keys)
-        asked = new[:, : -2 * heads].view(rows, tokens // rows, heads, -1, self._width)
-        asked = asked.permute(0, 2, 3, 1, 4).reshape(rows, heads, -1, self._width)
+        keys, values = kept[:, group.slots, :, : group.end]
+        asked, each = new[:, : -2 * heads], tokens // len(keys)
+        if each == 1:
+            asked = asked.view(tokens, heads, -1, self._width)
+        else:
+            asked = asked.view(-1, each, heads, new.shape[1] // heads - 2, self._width)
+            asked = asked.permute(0, 2, 3, 1, 4).flatten(2, 3)
         if group.multiplied:
             found = _multiplied(asked, keys, values, group.mask, self._scale)
         else:
-            keys, values = keys[:, :, : group.end], values[:, :, : group.end]
             found = F.scaled_dot_product_attention(
                 asked, keys, values, attn_mask=group.mask, scale=self._scale
             )
-        found = found.view(rows, heads, -1, tokens // rows, self._width).permute(0, 3, 1, 2, 4)
+        if each > 1:
+            found = found.view(len(keys), heads, -1, each, self._width).permute(0, 3, 1, 2, 4)
         return found.reshape(tokens, -1)
 
     def _groups(self, parts: Sequence[Part], slots: Tensor, positions: Tensor) -> Iterator[_Group]:

@@ -12,7 +12,7 @@ from memory.durable import disk_full_named, publish_directory
 from service.config import Config
 from service.engines.canary import Canary
 from service.engines.fleet import Fleet, Model
-from service.engines.managed import Managed, arguments
+from service.engines.managed import Managed, arguments, shares
 from service.engines.roster import Member
 from service.engines.vllm import Server
 from service.slot import EXTRA
@@ -90,6 +90,8 @@ def _managed(config: Config, base: Path, rank: int, logs: Path | None) -> list[M
     dtype = str(dtype_named(engine.dtype)).removeprefix("torch.")
     options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
     python = engine.python.absolute()
-    files = [logs and logs / f"vllm-{number}.log" for number in range(engine.servers)]
-    children = [Managed(python, options, file) for file in files]
+    children = [
+        Managed(python, options, logs and logs / f"vllm-{number}.log", cores)
+        for number, cores in enumerate(shares(engine.servers))
+    ]
     return [Member(Server("http://vllm", socket=child.socket), child) for child in children]

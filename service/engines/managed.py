@@ -24,6 +24,7 @@ _LOG_BYTES: Final = 200_000  # of the log's end, where the cause of an early end
 _CAUSE: Final = re.compile(r"\b(?:\w*(?:Error|Exception)|error): .+")
 # GiB for keys and values where there is no GPU; vLLM would want nearly all memory, and not start
 _DEFAULTS: Final = {"VLLM_CPU_KVCACHE_SPACE": "2"}
+_CORES: Final = "VLLM_CPU_OMP_THREADS_BIND"
 
 # vLLM's own command looks up a package's metadata by another name than the CPU build has, and does
 # not notice that its parent died: this does, by the end of its standard input.
@@ -52,15 +53,29 @@ def require_python(python: Path) -> None:
         raise BadConfig(f"engine.python {python} is not there: `make vllm` sets it up")
 
 
+def shares(servers: int) -> list[list[int]]:
+    """The cores of each, where there is no GPU: each server would take them all, and two on the
+    same cores wait for each other most of the time. One alone is left to its own choice."""
+    cores = sorted(os.sched_getaffinity(0))
+    if servers == 1:
+        return [[]]
+    each = max(1, len(cores) // servers)
+    return [(cores * servers)[number * each :][:each] for number in range(servers)]
+
+
 class Managed:
     """The child: started when it does not run, again when it died, with pauses that grow."""
 
-    def __init__(self, python: Path, arguments: Sequence[str], log: Path | None) -> None:
+    def __init__(
+        self, python: Path, arguments: Sequence[str], log: Path | None, cores: Sequence[int] = ()
+    ) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="learnd-vllm-")  # nobody else may enter
         self.socket = Path(self._home.name) / "socket"
         self._python = python
         self._arguments = [*arguments, "--uds", str(self.socket)]
         self._log = log or Path(self._home.name) / "log"
+        bound = {_CORES: ",".join(map(str, cores))} if cores else {}
+        self._defaults = {**_DEFAULTS, **bound}
         self._process: subprocess.Popen[bytes] | None = None
         self._failures = 0  # ends since it was last well
         self._due = 0.0  # when it may be started again
@@ -108,7 +123,7 @@ class Managed:
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**_DEFAULTS, **kept, **_ENVIRONMENT},
+                    env={**self._defaults, **kept, **_ENVIRONMENT},
                     start_new_session=True,
                 )
         except OSError as error:

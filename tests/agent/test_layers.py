@@ -33,3 +33,12 @@ def test_a_sibling_shares_what_it_has_in_common(tmp_path: Path) -> None:
 def test_every_matrix_has_its_product(tmp_path: Path, dtype: torch.dtype) -> None:
     found = layers.weights(models.load(save_tiny_model(tmp_path, 1), dtype))
     assert len(found.products) == 4 * len(found.layers) + 1
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_norm_is_that_of_the_network(tmp_path: Path, rows: int) -> None:
+    model = models.load(save_tiny_model(tmp_path, 1), torch.float32)
+    norm = model.network.get_submodule("model.norm")
+    torch.nn.init.normal_(norm.get_parameter("weight"))
+    x = 9 * torch.randn(rows, model.network.config.hidden_size)
+    assert torch.allclose(layers.Norm(norm)(x), norm(x), atol=1e-5)

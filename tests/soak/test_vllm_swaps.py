@@ -21,7 +21,7 @@ from memory.records import Generation
 from memory.testing import memory_store
 from service.engines.base import Engine, GenerateRequest, Message
 from service.engines.fleet import Fleet, Model
-from service.engines.managed import Managed, arguments
+from service.engines.managed import Managed, arguments, shares
 from service.engines.roster import Member
 from service.engines.vllm import Server
 from service.engines.wire import Refused
@@ -91,7 +91,10 @@ def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
 def opened(servers: int, base: Path, adapters: list[Path], directory: Path) -> Iterator[Site]:
     """learnd in front of so many servers, all of them ready."""
     options = arguments(base, RANK, 4, 16, "float32")
-    children = [Managed(PYTHON, options, directory / f"{n}.log") for n in range(servers)]
+    children = [
+        Managed(PYTHON, options, directory / f"{number}.log", cores)
+        for number, cores in enumerate(shares(servers))
+    ]
     members = [Member(Server("http://vllm", socket=each.socket), each) for each in children]
     fleet = Fleet(members, Model(base, "smollm2-135m", "soak"), 32, 600)
 

@@ -12,7 +12,7 @@ import pytest
 
 from memory.errors import BadConfig
 from service.engines import managed
-from service.engines.managed import DoesNotStart, Managed, arguments, cause
+from service.engines.managed import DoesNotStart, Managed, arguments, cause, shares
 from service.engines.wire import Gone
 
 Start = Callable[[str], Managed]
@@ -158,3 +158,35 @@ def test_the_rank_is_one_that_vllm_takes(rank: int, allowed: str) -> None:
 def test_a_rank_beyond_vllms_is_refused() -> None:
     with pytest.raises(BadConfig, match=r"up to rank 512; train\.rank gives 600"):
         arguments(Path("/base"), 600, 4, 16, "float32")
+
+
+@pytest.mark.parametrize(
+    ("servers", "expected"),
+    [
+        (1, [[]]),
+        (2, [[0, 1], [3, 4]]),
+        (3, [[0], [1], [3]]),
+        (7, [[n] for n in (0, 1, 3, 4, 5) * 2]),
+    ],
+)
+def test_several_servers_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, servers: int, expected: list[list[int]]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 3, 1, 0, 4})
+    assert shares(servers) == expected[:servers]
+
+
+def test_a_server_keeps_to_its_cores_unless_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        managed, "_PROGRAM", "import os; print(os.environ['VLLM_CPU_OMP_THREADS_BIND'])"
+    )
+    for said, bound in ((None, "3,4"), ("0-7", "0-7")):
+        if said:
+            monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", said)
+        child = Managed(Path(sys.executable), [], tmp_path / "log", [3, 4])
+        child.ensure()
+        wait(child)
+        child.stop()
+        assert (tmp_path / "log").read_text().strip() == bound
