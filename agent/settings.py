@@ -44,7 +44,7 @@ class TrainSettings:
     epochs: int = 8  # at most; fewer where the budget ends or all is mastered
     epochs_least: float = 1.5  # however much there is to learn; half an epoch is half of the items
     onward_epochs: int = 3  # instead, when training goes on: what the parent learned is at stake
-    tokens: int = 0  # of new items in all epochs, about; 0: what four minutes suffice for
+    tokens: int = 0  # of new items in all epochs, about; 0: what three minutes suffice for
     batch_tokens: int = 128  # tokens in one step
     lead_weight: float = 6.0  # of an answer's first three tokens: they decide which it will be
     warmup: float = 0.05  # share of steps
