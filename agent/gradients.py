@@ -1,5 +1,5 @@
-"""Gradients of an adapter on one batch: written out where that is known to be right (upper.py), by
-autograd elsewhere."""
+"""Gradients of an adapter on one batch: written out where that is right (backprop.py), else by
+autograd."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,9 +9,9 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
+from agent.backprop import WrittenOut, can_train
 from agent.losses import Example, Packed, pack, study_loss, target_logits
 from agent.settings import TrainSettings
-from agent.upper import Upper, can_train
 
 Gradients = Callable[[Packed], tuple[float, tuple[Tensor | None, ...]]]  # and the loss, first
 _EXACT: Final = 0.02  # of a loss: bfloat16 rounds more than a thousandth
@@ -30,14 +30,14 @@ def gradients(
     recorded = partial(_recorded, network, weights, settings)
     if not can_train(network):
         return recorded
-    upper = Upper(network)
+    ours = WrittenOut(network)
 
     def written(batch: Packed) -> tuple[float, tuple[Tensor | None, ...]]:
-        return upper.gradients(batch, weights, settings.lead_weight, settings.general_weight)
+        return ours.gradients(batch, weights, settings.lead_weight, settings.general_weight)
 
     batch = pack(sample, weights[0].device)
-    ours, theirs = written(batch)[0], recorded(batch)[0]
-    return written if abs(ours - theirs) <= _EXACT * abs(theirs) else recorded
+    found, expected = written(batch)[0], recorded(batch)[0]
+    return written if abs(found - expected) <= _EXACT * abs(expected) else recorded
 
 
 def _recorded(

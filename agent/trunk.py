@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from agent.activations import Activations
 from agent.agreement import agree
+from agent.backprop import WrittenOut, can_read
 from agent.lanes import lanes
 from agent.losses import Example, Packed, batches, pack, target_logits
-from agent.upper import Upper, can_read
 
 _TOKENS: Final = 256  # of one forward pass without gradients: attention is quadratic
 _PROBES: Final = (Example(tuple(range(5, 15)), 1), Example(tuple(range(20, 27)), 3))
@@ -91,7 +91,7 @@ class Trunk:
         """Read by what is written out, if that says the same: in a fraction of the time."""
         expected = self._said_in_parts()
         with self._alone():
-            self._read = Upper(self._network).states
+            self._read = WrittenOut(self._network).states
         if not agree(self._said_in_parts(), expected):
             self._read = self._by_network
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from agent import models
+from agent.backprop import WrittenOut
 from agent.gradients import gradients
 from agent.losses import Example, Packed, pack
 from agent.nullspace import aim
 from agent.settings import TrainSettings
 from agent.train import adapted
-from agent.upper import Upper
 
 SETTINGS = TrainSettings(rank=4, alpha=8, frozen_share=0.0)
 KNOWN = [Example(tuple(range(n, n + 12)), 1) for n in range(5, 40)]
@@ -25,14 +25,14 @@ def test_what_is_written_out_is_used_where_it_is_right(
     network = adapted(models.load(tiny_path), None, SETTINGS)
     aim(network, STUDIED, KNOWN)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    write, calls = Upper.gradients, list[Packed]()
+    write, calls = WrittenOut.gradients, list[Packed]()
 
-    def counted(upper: Upper, batch: Packed, *given: object) -> object:
+    def counted(ours: WrittenOut, batch: Packed, *given: object) -> object:
         calls.append(batch)
-        loss, found = write(upper, batch, *given)  # type: ignore[arg-type]
+        loss, found = write(ours, batch, *given)  # type: ignore[arg-type]
         return loss * (1.1 if wrong else 1), found
 
-    monkeypatch.setattr(Upper, "gradients", counted)
+    monkeypatch.setattr(WrittenOut, "gradients", counted)
     step = gradients(network, weights, SETTINGS, STUDIED[:1])
     calls.clear()
     batch = pack(STUDIED[:3], weights[0].device)

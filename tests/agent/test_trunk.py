@@ -8,11 +8,11 @@ from peft import PeftModel
 
 from agent import models
 from agent.activations import Activations
+from agent.backprop import WrittenOut
 from agent.losses import Example, pack
 from agent.settings import TrainSettings
 from agent.train import adapted
 from agent.trunk import Trunk
-from agent.upper import Upper
 from tests.helpers.losses import loss_of
 
 SETTINGS = TrainSettings(rank=4, alpha=8, frozen_share=0.5)
@@ -95,7 +95,7 @@ def test_the_trunk_is_read_by_what_is_written_out_where_that_is_right(
 ) -> None:
     ours = Trunk(network)
     assert ours._read != ours._by_network
-    monkeypatch.setattr(Upper, "states", lambda upper, batch: -upper._read(batch)[0])
+    monkeypatch.setattr(WrittenOut, "states", lambda ours, batch: -ours._read(batch)[0])
     theirs = Trunk(network)
     assert theirs.depth == 1 and theirs._read == theirs._by_network
     for one, other in zip(ours.remember(EXAMPLES), theirs.remember(EXAMPLES), strict=True):

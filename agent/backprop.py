@@ -40,7 +40,7 @@ def can_train(network: PeftModel) -> bool:
     )
 
 
-class Upper:
+class WrittenOut:
     """The layers of a network as it stands when this is made: whole, or one side of a cut."""
 
     def __init__(self, network: PeftModel) -> None:

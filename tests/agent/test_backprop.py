@@ -11,13 +11,13 @@ from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from agent import models, products
+from agent.backprop import WrittenOut, can_train
 from agent.losses import Example, Teacher, pack
 from agent.models import LanguageModel
 from agent.nullspace import aim, freeze
 from agent.settings import TrainSettings
 from agent.train import adapted
 from agent.trunk import Trunk
-from agent.upper import Upper, can_train
 from tests.helpers.losses import loss_of
 from tests.helpers.tiny_model import save_tiny_model, tiny_tokenizer
 
@@ -84,7 +84,7 @@ def by_autograd(
 def written_out(network: PeftModel, examples: Sequence[Example]) -> tuple[float, list[Tensor]]:
     assert can_train(network)
     batch, weights = pack(examples, CPU), weights_of(network)
-    loss, found = Upper(network).gradients(batch, weights, 4.0, 2.0)
+    loss, found = WrittenOut(network).gradients(batch, weights, 4.0, 2.0)
     return loss, [one for one in found if one is not None]
 
 
