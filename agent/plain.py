@@ -79,6 +79,7 @@ class PlainDecoder:
         self._prefixes.remember(row)
         self._shelves.drop(row)
 
+    @torch.inference_mode()
     def drop(self, row: Row) -> None:
         """As if it had never been."""
         self._shelves.drop(row)
