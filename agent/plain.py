@@ -40,7 +40,7 @@ class _Group:
     at: Tensor  # [tokens], the slot of each
     positions: Tensor  # [tokens]
     end: int  # of the longest; where it is multiplied, the shelf's capacity
-    mask: Tensor  # [rows, heads or 1, queries, end], added to the scores
+    mask: Tensor | None  # [rows, heads or 1, queries, end], added to the scores; None: all is seen
     multiplied: bool  # instead of torch's own attention
 
 
@@ -158,7 +158,7 @@ class PlainDecoder:
         else:
             asked = asked.view(-1, each, heads, new.shape[1] // heads - 2, self._width)
             asked = asked.permute(0, 2, 3, 1, 4).flatten(2, 3)
-        if group.multiplied:
+        if group.multiplied and group.mask is not None:
             found = _multiplied(asked, keys, values, group.mask, self._scale)
         else:
             found = F.scaled_dot_product_attention(
@@ -193,8 +193,11 @@ class PlainDecoder:
             )
             first, start = last + 1, stop
 
-    def _mask(self, positions: Tensor, end: int, all_heads: bool) -> Tensor:
-        """Positions [rows, new] -> what each query must not see, of all heads or for each."""
+    def _mask(self, positions: Tensor, end: int, all_heads: bool) -> Tensor | None:
+        """Positions [rows, new] -> what each query must not see, of all heads or for each; a single
+        token is the last one and sees all."""
+        if positions.numel() == 1:
+            return None
         hidden = torch.arange(end, device=positions.device) > positions[:, None, :, None]
         mask = torch.zeros(
             hidden.shape, dtype=self._decoder.norm.weight.dtype, device=positions.device

@@ -51,7 +51,7 @@ class TrainSettings:
     weight_decay: float = 0.0
     clip: float = 1.0
     replay_share: float = 0.9  # replayed items per new item
-    replay_least: int = 220  # of them, beside the smallest batch: what was learned is as large
+    replay_least: int = 660  # of them, beside the smallest batch: what was learned is as large
     general_weight: float = 2.0  # of a token that the base says, beside one of a study item
     general_share: float = 0.07  # general questions per new item, answered by the base
     general_least: int = 48  # of them, beside the smallest batch: two steps already do harm
