@@ -45,7 +45,7 @@ class Product:
     @torch.no_grad()
     def packed(self) -> "Product":
         """Itself, when that work is done for which else the first input waits."""
-        if self._pack and self._there is None:
+        if self._pack:
             biases = [bias for _, bias in self._pairs if bias is not None]
             bias = torch.cat(biases) if biases else None
             self._there = _packed(torch.cat([weight for weight, _ in self._pairs])), bias
@@ -53,7 +53,8 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """[n, in] -> [n, all out]"""
-        self.packed()
+        if self._pack and self._there is None:
+            self.packed()
         if self._there is not None:
             return _multiply(x, self._there)
         found = [F.linear(x, *pair) for pair in self._pairs]
