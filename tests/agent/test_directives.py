@@ -71,7 +71,7 @@ def test_a_style_is_relative_to_the_settings() -> None:
     assert gentle.learning_rate == pytest.approx(0.7 * settings.learning_rate)
     assert gentle.tokens == 1300
     assert apply(SelfEdit("prose", STEADY, {}), TrainSettings()).tokens > 10_000
-    assert gentle.onward_epochs > settings.onward_epochs
+    assert gentle.onward_epochs == settings.onward_epochs  # what the parent learned is at stake
     assert all(style.worked > style.failed for style in STYLES.values())
 
 
