@@ -17,7 +17,9 @@ from peft.tuners.lora import Linear
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from agent.layers import stacks
 from agent.losses import Packed, study_loss
+from agent.nullspace import listener
 from agent.plain import is_plain
 from agent.products import Pair, Product, packs, pairs
 from agent.rotary import Turn, turn, turned, turned_back
@@ -36,7 +38,7 @@ def can_train(network: PeftModel) -> bool:
     """Whether its adapter is one whose gradients are written out, too."""
     base: Any = network.get_base_model()
     return can_read(network) and all(
-        _listens_as_one(stack) for layer in base.get_decoder().layers for stack in _stacks(layer)
+        _listens_as_one(stack) for layer in base.get_decoder().layers for stack in stacks(layer)
     )
 
 
@@ -115,7 +117,7 @@ class _Layer:
             one.weight for one in (layer.input_layernorm, layer.post_attention_layernorm)
         )
         self._attend, self._out, self._widen, self._down = (
-            _Stack(stack, pack) for stack in _stacks(layer)
+            _Stack(stack, pack) for stack in stacks(layer)
         )
         attention, self._eps = layer.self_attn, eps
         self._width, self._scale = int(attention.head_dim), float(attention.scaling)
@@ -239,33 +241,17 @@ def _mask(positions: Tensor, like: Tensor) -> Tensor:
     return mask.masked_fill_(apart | (positions[:, None] < positions[None]), float("-inf"))
 
 
-def _stacks(layer: Any) -> list[list[nn.Module]]:
-    attention, mlp = layer.self_attn, layer.mlp
-    return [
-        [attention.q_proj, attention.k_proj, attention.v_proj],
-        [attention.o_proj],
-        [mlp.gate_proj, mlp.up_proj],
-        [mlp.down_proj],
-    ]
-
-
 def _listens_as_one(stack: Sequence[Any]) -> bool:
     """Whether all have an adapter that is as it is wanted here."""
     if not all(isinstance(one, Linear) and len(one.lora_A) == 1 for one in stack):
         return False
-    first = _listener(stack[0])
+    first = listener(stack[0])
     return all(
-        not _listener(one).requires_grad
-        and torch.equal(_listener(one), first)
+        not listener(one).requires_grad
+        and torch.equal(listener(one), first)
         and _scale(one) == _scale(stack[0])
         for one in stack
     )
-
-
-def _listener(module: Linear) -> Tensor:
-    """A [rank, in]."""
-    [one] = module.lora_A.values()
-    return one.get_parameter("weight")
 
 
 def _speaker(module: Linear) -> Tensor:
@@ -281,5 +267,5 @@ def _scale(module: Linear) -> float:
 
 def _listening(adapted: Sequence[Linear], base: nn.Linear) -> list[Pair]:
     """The A of all, in the base's number format."""
-    weights = [_listener(one).to(base.weight.dtype) for one in adapted[:1]]
+    weights = [listener(one).to(base.weight.dtype) for one in adapted[:1]]
     return [(one, None if base.bias is None else one.new_zeros(len(one))) for one in weights]

@@ -53,6 +53,17 @@ class Weights:
     products: Mapping[_Key, Product]  # all of them, by the weights that they are of
 
 
+def stacks(layer: Any) -> list[list[Any]]:
+    """A layer's linear modules, those with the same input together, in the order of their use."""
+    attention, mlp = layer.self_attn, layer.mlp
+    return [
+        [attention.q_proj, attention.k_proj, attention.v_proj],
+        [attention.o_proj],
+        [mlp.gate_proj, mlp.up_proj],
+        [mlp.down_proj],
+    ]
+
+
 def weights(model: LanguageModel) -> Weights:
     """Of a model, all at once."""
     steps = in_steps(model, None)
@@ -79,16 +90,8 @@ def in_steps(model: LanguageModel, sibling: Weights | None) -> Generator[None, N
 
     for one in network.get_decoder().layers:
         yield
-        attention, mlp = one.self_attn, one.mlp
-        layers.append(
-            Layer(
-                before=Norm(one.input_layernorm),
-                attend=product(attention.q_proj, attention.k_proj, attention.v_proj),
-                out=product(attention.o_proj),
-                between=Norm(one.post_attention_layernorm),
-                widen=product(mlp.gate_proj, mlp.up_proj),
-                down=product(mlp.down_proj),
-            )
-        )
+        attend, out, widen, down = (product(*stack) for stack in stacks(one))
+        before, between = Norm(one.input_layernorm), Norm(one.post_attention_layernorm)
+        layers.append(Layer(before, attend, out, between, widen, down))
     last = Norm(network.get_decoder().norm)
     return Weights(tuple(layers), last, product(network.get_output_embeddings()), products)

@@ -43,11 +43,11 @@ def aim(network: PeftModel, studied: Sequence[Example], known: Sequence[Example]
     wanted, first = _energy(network, layers, studied)
     unwanted, _ = _energy(network, layers, known)
     found = {
-        name: _directions(_listener(layers[name]).data, wanted[name], unwanted[name])
+        name: _directions(listener(layers[name]).data, wanted[name], unwanted[name])
         for name in wanted
     }
     for name, layer in layers.items():
-        _listener(layer).data = found[first[name]].clone()
+        listener(layer).data = found[first[name]].clone()
     freeze(network)
 
 
@@ -55,8 +55,8 @@ def _layers(network: PeftModel) -> dict[str, Linear]:
     return {name: one for name, one in network.named_modules() if isinstance(one, Linear)}
 
 
-def _listener(layer: Linear) -> nn.Parameter:
-    """The layer's A, of its one adapter."""
+def listener(layer: Linear) -> nn.Parameter:
+    """The layer's A [rank, in], of its one adapter."""
     [one] = layer.lora_A.values()
     return one.get_parameter("weight")
 

@@ -56,9 +56,9 @@ def require_python(python: Path) -> None:
 def shares(servers: int) -> list[list[int]]:
     """The cores of each, where there is no GPU: each server would take them all, and two on the
     same cores wait for each other most of the time. One alone is left to its own choice."""
-    cores = sorted(os.sched_getaffinity(0))
     if servers == 1:
         return [[]]
+    cores = sorted(os.sched_getaffinity(0))
     each = max(1, len(cores) // servers)
     return [(cores * servers)[number * each :][:each] for number in range(servers)]
 

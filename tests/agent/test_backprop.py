@@ -1,6 +1,6 @@
 """What is written out gives the loss and the gradients that autograd gives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +18,11 @@ from agent.nullspace import aim, freeze
 from agent.settings import TrainSettings
 from agent.train import adapted
 from agent.trunk import Trunk
+from tests.helpers.aimed import KNOWN, STUDIED
 from tests.helpers.losses import loss_of
 from tests.helpers.tiny_model import save_tiny_model, tiny_tokenizer
 
 SETTINGS = TrainSettings(rank=4, alpha=8, frozen_share=0.0)
-KNOWN = [Example(tuple(range(n, n + 12)), 1) for n in range(5, 40)]
-STUDIED = [Example(tuple(range(n + 12, n, -1)), 1) for n in range(60, 95)]
 TEACHER = Teacher(torch.tensor([[3, 4], [7, 9]]), torch.tensor([[0.75, 0.25], [0.5, 0.5]]))
 EXAMPLES = [
     Example((5, 6, 7, 8), 2, TEACHER),
@@ -31,6 +30,7 @@ EXAMPLES = [
     Example((12, 13, 14, 15, 16, 17, 18), 5),
 ]
 CPU = torch.device("cpu")
+Make = Callable[[Path, torch.dtype], LanguageModel]
 
 
 def llama(directory: Path, dtype: torch.dtype) -> LanguageModel:
@@ -91,7 +91,7 @@ def written_out(network: PeftModel, examples: Sequence[Example]) -> tuple[float,
 @pytest.mark.parametrize("make", [llama, qwen])
 @pytest.mark.parametrize("pack", [True, False])
 def test_loss_and_gradients_are_those_of_autograd(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: type, pack: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, pack: bool
 ) -> None:
     if not pack:
         monkeypatch.setattr(products, "_memory", lambda: 0)
@@ -105,7 +105,7 @@ def test_loss_and_gradients_are_those_of_autograd(
 
 
 @pytest.mark.parametrize("make", [llama, qwen])
-def test_in_bfloat16_but_for_rounding(tmp_path: Path, make: type) -> None:
+def test_in_bfloat16_but_for_rounding(tmp_path: Path, make: Make) -> None:
     network = speaking(make(tmp_path, torch.bfloat16))
     loss, expected = by_autograd(network, EXAMPLES)
     again, found = written_out(network, EXAMPLES)

@@ -11,9 +11,7 @@ from agent.losses import Example, pack, target_logits
 from agent.nullspace import _directions, _loudness, aim
 from agent.settings import TrainSettings
 from agent.train import adapted
-
-KNOWN = [Example(tuple(range(n, n + 12)), 1) for n in range(5, 40)]
-STUDIED = [Example(tuple(range(n + 12, n, -1)), 1) for n in range(60, 95)]
+from tests.helpers.aimed import KNOWN, STUDIED
 
 
 @pytest.fixture
