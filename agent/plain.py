@@ -4,7 +4,7 @@ What transformers does in a dozen calls and modules is one call of torch here, a
 lengths share each matrix product; only attention is done a shelf at a time (shelves.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from agent.layers import Layer, Weights, weights
 from agent.models import LanguageModel
 from agent.prefixes import Prefixes
 from agent.rotary import Turn, turn, turned
-from agent.shelves import Row, Shape, Shelf, Shelves
+from agent.shelves import Row, Shape, Shelves
 
 _TYPES: Final = ("llama", "qwen2")
 _MANY: Final = 5  # rows from which products are faster than torch's own attention
@@ -32,14 +32,15 @@ def is_plain(network: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Neighbours on a shelf that read as many tokens each: one call of attention."""
+    """Neighbours on a shelf that read as many tokens each: one call of attention.
 
-    shelf: Shelf
-    slots: slice
+    Views are taken of all layers at once, each would cost a layer as much as a small product.
+    """
+
     tokens: slice  # of all that are read
-    at: Tensor  # [tokens], the slot of each
-    positions: Tensor  # [tokens]
-    end: int  # of the longest; where it is multiplied, the shelf's capacity
+    keys: Sequence[Tensor]  # of each layer [rows, heads, end, width]
+    values: Sequence[Tensor]
+    keep: Callable[[int, Tensor], None]  # a layer and its new ones [tokens, 2, heads, width]
     mask: Tensor | None  # [rows, heads or 1, queries, end], added to the scores; None: all is seen
     multiplied: bool  # instead of torch's own attention
 
@@ -118,8 +119,7 @@ class PlainDecoder:
         )
         x = self._decoder.embed_tokens(tokens)
         places = self._turn(x, positions)
-        slots = torch.tensor([row.slot for row, new in parts for _ in new], device=device)
-        groups = list(self._groups(parts, slots, positions))
+        groups = list(self._groups(parts, positions))
         for number, layer in enumerate(self.weights.layers):
             x = self._layer(number, layer, x, places, groups)
         x = self.weights.last(x)
@@ -141,17 +141,17 @@ class PlainDecoder:
     ) -> Tensor:
         h = layer.attend(layer.before(x))
         h = turned(h.view(len(x), -1, self._width), places)
-        found = [self._attend(one.shelf.kept[number], one, h[one.tokens]) for one in groups]
+        found = [self._attend(number, one, h[one.tokens]) for one in groups]
         x = x + layer.out(found[0] if len(found) == 1 else torch.cat(found))
         gate, up = layer.widen(layer.between(x)).chunk(2, dim=-1)
         return x + layer.down(F.silu(gate).mul_(up))
 
-    def _attend(self, kept: Tensor, group: _Group, new: Tensor) -> Tensor:
+    def _attend(self, number: int, group: _Group, new: Tensor) -> Tensor:
         """Keep keys and values of what is new [tokens, heads of all three, width], then attend:
         [tokens, heads * width]."""
         tokens, heads = len(new), self._kept
-        kept[:, group.at, :, group.positions] = new[:, -2 * heads :].view(tokens, 2, heads, -1)
-        keys, values = kept[:, group.slots, :, : group.end]
+        group.keep(number, new[:, -2 * heads :].view(tokens, 2, heads, -1))
+        keys, values = group.keys[number], group.values[number]
         asked, each = new[:, : -2 * heads], tokens // len(keys)
         if each == 1:
             asked = asked.view(tokens, heads, -1, self._width)
@@ -168,7 +168,7 @@ class PlainDecoder:
             found = found.view(len(keys), heads, -1, each, self._width).permute(0, 3, 1, 2, 4)
         return found.reshape(tokens, -1)
 
-    def _groups(self, parts: Sequence[Part], slots: Tensor, positions: Tensor) -> Iterator[_Group]:
+    def _groups(self, parts: Sequence[Part], positions: Tensor) -> Iterator[_Group]:
         """Runs of parts in neighbouring slots with as many tokens each."""
         first = start = 0
         for last, (row, new) in enumerate(parts):
@@ -176,22 +176,20 @@ class PlainDecoder:
             if follower and _follows(row, new, follower):
                 continue
             run = parts[first : last + 1]
-            stop = start + len(new) * len(run)
-            longest = max(len(one.tokens) + len(new) for one, _ in run)
-            multiplied = len(new) == 1 and len(run) >= _MANY
-            end = row.shelf.capacity if multiplied else longest
-            mine = slice(start, stop)
-            yield _Group(
-                row.shelf,
-                slice(run[0][0].slot, row.slot + 1),
-                mine,
-                slots[mine],
-                positions[mine],
-                end,
-                self._mask(positions[mine].view(len(run), -1), end, multiplied),
-                multiplied,
-            )
-            first, start = last + 1, stop
+            tokens = slice(start, start + len(new) * len(run))
+            yield self._group(run, tokens, positions[tokens])
+            first, start = last + 1, tokens.stop
+
+    def _group(self, run: Sequence[Part], tokens: slice, positions: Tensor) -> _Group:
+        """A run's tokens, of all that are read, and their positions."""
+        (row, each), shelf = run[0], run[0][0].shelf
+        multiplied = len(each) == 1 and len(run) >= _MANY
+        longest = max(len(one.tokens) + len(new) for one, new in run)
+        end = shelf.capacity if multiplied else longest
+        keys, values = shelf.kept[:, :, row.slot : row.slot + len(run), :, :end].unbind(1)
+        mask = self._mask(positions.view(len(run), -1), end, multiplied)
+        keep = _keep_one(row, len(each)) if len(run) == 1 else _keep_all(run, positions)
+        return _Group(tokens, keys.unbind(), values.unbind(), keep, mask, multiplied)
 
     def _mask(self, positions: Tensor, end: int, all_heads: bool) -> Tensor | None:
         """Positions [rows, new] -> what each query must not see, of all heads or for each; a single
@@ -214,6 +212,27 @@ def _multiplied(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale
     query, keys, values, mask = (one.flatten(0, 1) for one in (query, keys, values, mask))
     scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=scale)
     return torch.bmm(scores.softmax(-1), values).view(*query.shape)
+
+
+def _keep_one(row: Row, tokens: int) -> Callable[[int, Tensor], None]:
+    assert row.shelf is not None, "it was placed"
+    start = len(row.tokens)
+    places = row.shelf.kept[:, :, row.slot, :, start : start + tokens].unbind()
+
+    def keep(number: int, found: Tensor) -> None:
+        places[number].copy_(found.permute(1, 2, 0, 3))
+
+    return keep
+
+
+def _keep_all(run: Sequence[Part], positions: Tensor) -> Callable[[int, Tensor], None]:
+    kept = run[0][0].shelf.kept
+    slots = torch.tensor([row.slot for row, new in run for _ in new], device=positions.device)
+
+    def keep(number: int, found: Tensor) -> None:
+        kept[number][:, slots, :, positions] = found
+
+    return keep
 
 
 def _place(part: Part) -> tuple[int, int]:

@@ -241,9 +241,9 @@ class EmbeddedEngine:
             start = end
 
     def _leave(self, running: Running) -> None:
-        running.leave()
         with self._change:
             self._active.remove(running)
+        running.end()  # who asks again at once finds the place free
 
 
 def _read(base: Path, dtype: torch.dtype) -> Loaded:

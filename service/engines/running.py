@@ -71,6 +71,7 @@ class Running:
             request.stop,
         )
         self._undelivered = 0  # tokens whose text is still held back
+        self._last: Piece | None = None
 
     def fail(self, error: Exception) -> None:
         self._deliver(error)
@@ -95,7 +96,8 @@ class Running:
 
     def take(self, logits: torch.Tensor, likeliest: Sequence[int]) -> bool:
         """Choose a token, and one more as long as it is the one that was guessed; False when the
-        answer is complete. Logits [1 + guessed, vocabulary], and the likeliest token of each."""
+        answer is complete, and only end() is left. Logits [1 + guessed, vocabulary], and the
+        likeliest token of each."""
         for place, guess in enumerate((*self.guessed, None)):
             token = likeliest[place]
             if self.request.temperature > 0:
@@ -108,8 +110,10 @@ class Running:
             self.loaded.decoder.rewind(self.line, wrong)
         return goes_on
 
-    def leave(self) -> None:
-        """Give back what the decoder holds for it."""
+    def end(self) -> None:
+        """Hand over the last piece, then give back what the decoder holds."""
+        if self._last:
+            self._deliver(self._last)
         if self.line is not None:
             self.loaded.decoder.close(self.line)
 
@@ -122,21 +126,17 @@ class Running:
         self._room -= 1
         self._undelivered += 1
         text = "" if token in self._ends else self._text.push(token)
-        if token in self._ends or self._text.stopped:
-            return self._end(text, "stop")
-        if self._room <= 0:
-            return self._end(text, "length")
-        if text:
-            self._send(text, None)
-        return True
+        stopped = token in self._ends or self._text.stopped
+        if stopped or self._room <= 0:
+            self._last = self._piece(text + self._text.finish(), "stop" if stopped else "length")
+        elif text:
+            self._deliver(self._piece(text, None))
+        return self._last is None
 
-    def _end(self, text: str, reason: FinishReason) -> bool:
-        self._send(text + self._text.finish(), reason)
-        return False
-
-    def _send(self, text: str, reason: FinishReason | None) -> None:
-        self._deliver(Piece(text, self._undelivered, self._prompt_tokens, reason))
+    def _piece(self, text: str, reason: FinishReason | None) -> Piece:
+        piece = Piece(text, self._undelivered, self._prompt_tokens, reason)
         self._undelivered = 0
+        return piece
 
 
 def prompt_tokens(model: models.LanguageModel, request: GenerateRequest) -> list[int]:

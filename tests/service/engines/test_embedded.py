@@ -197,6 +197,20 @@ def test_the_queue_is_bounded_and_a_cancelled_request_leaves_it(
     asyncio.run(scene())
 
 
+def test_an_answer_has_left_its_place_when_its_last_piece_comes(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, end = list[bool](), Running.end
+
+    def seen(one: Running) -> None:
+        left.append(one not in engine._active)
+        end(one)
+
+    monkeypatch.setattr(Running, "end", seen)
+    asyncio.run(read(engine, 0, GenerateRequest("The", max_tokens=3)))
+    assert left == [True]
+
+
 def test_a_swap_leaves_running_answers_alone_and_frees_the_old_model(
     engine: EmbeddedEngine,
 ) -> None:

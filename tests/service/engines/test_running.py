@@ -59,6 +59,7 @@ def test_it_guesses_no_further_than_it_may_answer(model: models.LanguageModel) -
     read(one)
     assert one.guessed == (C,)
     assert not one.take(torch.empty(0), [C, D])
+    one.end()
     assert delivered[-1].finish_reason == "length" and sum(each.tokens for each in delivered) == 4
 
 
