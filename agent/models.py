@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from agent.products import pack_frozen
 from memory.errors import TrainingDiverged, UnknownModel
 
 Message = dict[str, str]  # {"role": ..., "content": ...}
@@ -297,6 +298,7 @@ class Embedder:
         self._model = SentenceTransformer(
             str(_embedder_path(name)), device="cpu", trust_remote_code=False, local_files_only=True
         )
+        pack_frozen(self._model.requires_grad_(False))
         self.dimension = int(self._model.get_embedding_dimension() or 0)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:

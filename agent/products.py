@@ -81,15 +81,21 @@ def packed(network: nn.Module) -> Iterator[None]:
 
     Nobody may change such a weight meanwhile. Gradients pass through.
     """
-    pack = packs(network) and next(network.parameters()).dtype == torch.float32
-    changed = [one for name, one in network.named_modules() if pack and _is_frozen(name, one)]
-    for one in changed:
-        one.forward = _forward(Product(pairs(one), pack))
+    changed = pack_frozen(network)
     try:
         yield
     finally:
         for one in changed:
             del one.forward
+
+
+def pack_frozen(network: nn.Module) -> list[nn.Linear]:
+    """As packed(), for good; returns the modules that it changed."""
+    pack = packs(network) and next(network.parameters()).dtype == torch.float32
+    changed = [one for name, one in network.named_modules() if pack and _is_frozen(name, one)]
+    for one in changed:
+        one.forward = _forward(Product(pairs(one), pack))
+    return changed
 
 
 def _is_frozen(name: str, module: nn.Module) -> TypeGuard[nn.Linear]:

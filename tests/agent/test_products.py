@@ -54,6 +54,16 @@ def test_gradients_pass_through(dtype: torch.dtype, bias: bool) -> None:
         assert torch.allclose(one, other, atol=10 * EXACT[dtype], rtol=EXACT[dtype])
 
 
+def test_what_never_changes_is_packed_for_good() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(linear(48, 80, torch.float32, True), nn.Linear(80, 16))
+    x = torch.randn(9, 48)
+    expected = network(x)
+    assert products.pack_frozen(network) == [network[0]]  # the other one is trained
+    assert "forward" in vars(network[0]) and torch.allclose(network(x), expected, atol=1e-5)
+    assert products.pack_frozen(network) == []
+
+
 def test_what_is_trained_is_not_packed(tmp_path_factory: pytest.TempPathFactory) -> None:
     model = models.load(save_tiny_model(tmp_path_factory.mktemp("tiny"), 1), torch.float32)
     network = models.adapt(model, LoraConfig(target_modules=["q_proj", "down_proj"]))
