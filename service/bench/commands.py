@@ -1,12 +1,17 @@
 """`learnd bench NAME`: one command a benchmark. Everything heavy is imported where it is needed."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memory.errors import BadInput
 from service.options import ConfigOption, ModelOption, check_writable, configured
+
+if TYPE_CHECKING:
+    from memory.records import Progress
+    from service.bench.outcome import Outcome
 
 ABSORBERS = "base,raw,seal,learnd,rag1,rag3,gold"  # of `bench absorb`
 RETAINERS = "sequential,seal,learnd"  # of `bench retain`
@@ -38,17 +43,11 @@ def absorb(
     json_file: JsonFile = None,
 ) -> None:
     """Does it learn passages? Beside training on the text, SEAL, retrieval and the passage."""
-    from service import render
-    from service.bench import absorb, outcome
+    from service.bench import absorb
 
     settings = configured(config, model=model)
-    check_writable(json_file)
     options = absorb.Options(data, _names(methods), n, questions, seed, together, general)
-    with render.progress_bars() as show:
-        for found in absorb.run(settings, options, show):
-            if json_file is not None:
-                outcome.save(found, json_file)  # a long run that breaks off keeps its rows
-    outcome.show(found)
+    _shown(lambda show: absorb.run(settings, options, show), json_file)
 
 
 @bench.command()
@@ -75,19 +74,13 @@ def retain(
     json_file: JsonFile = None,
 ) -> None:
     """Does it keep what it learned? Beside SEAL and plain training, batch after batch."""
-    from service import render
-    from service.bench import matrix, outcome, retain
+    from service.bench import matrix, retain
 
     settings = configured(config, model=model)
-    check_writable(json_file)
     check_writable(png)
     chosen = (*_names(methods), *(f"no_{part}" for part in _names(without)))
     options = retain.Options(data, chosen, n, together, sequences, questions, seed, general, first)
-    with render.progress_bars() as show:
-        for found in retain.run(settings, options, show):
-            if json_file is not None:
-                outcome.save(found, json_file)
-    outcome.show(found)
+    found = _shown(lambda show: retain.run(settings, options, show), json_file)
     for name, known in retain.matrices(found).items():
         matrix.show(name, known)
     if png is not None:
@@ -105,18 +98,13 @@ def fresh(
     json_file: JsonFile = None,
 ) -> None:
     """How soon is a saved file answered? With a daemon of its own, over HTTP."""
-    from service import render
-    from service.bench import fresh, outcome
+    from service.bench import fresh
 
     settings = configured(config, model=model)
-    check_writable(json_file)
     given = {"--config": config, "--model": model}
     arguments = [str(part) for pair in given.items() if pair[1] for part in pair]
-    with render.progress_bars() as show:
-        for found in fresh.run(settings, fresh.Options(data, n, questions, seed), arguments, show):
-            if json_file is not None:
-                outcome.save(found, json_file)
-    outcome.show(found)
+    options = fresh.Options(data, n, questions, seed)
+    _shown(lambda show: fresh.run(settings, options, arguments, show), json_file)
 
 
 @bench.command()
@@ -131,16 +119,11 @@ def train(
     json_file: JsonFile = None,
 ) -> None:
     """How fast is a training step? Beside Hugging Face's Trainer and the machine's limit."""
-    from service import render
-    from service.bench import outcome, train
+    from service.bench import train
 
     settings = configured(config, model=model)
-    check_writable(json_file)
-    with render.progress_bars() as show:
-        found = train.run(settings, train.Options(data, n, items, passes, seed), show)
-    if json_file is not None:
-        outcome.save(found, json_file)
-    outcome.show(found)
+    options = train.Options(data, n, items, passes, seed)
+    _shown(lambda show: train.run(settings, options, show), json_file)
 
 
 @bench.command()
@@ -153,16 +136,10 @@ def study(
     json_file: JsonFile = None,
 ) -> None:
     """How fast are study items written and verified? Beside `model.generate`."""
-    from service import render
-    from service.bench import outcome, study
+    from service.bench import study
 
     settings = configured(config, model=model)
-    check_writable(json_file)
-    with render.progress_bars() as show:
-        found = study.run(settings, study.Options(data, n, seed), show)
-    if json_file is not None:
-        outcome.save(found, json_file)
-    outcome.show(found)
+    _shown(lambda show: study.run(settings, study.Options(data, n, seed), show), json_file)
 
 
 @bench.command()
@@ -179,18 +156,12 @@ def policies(
     json_file: JsonFile = None,
 ) -> None:
     """Does each policy beat its cheap control? Same passages, seeds and tokens for both."""
-    from service import render
-    from service.bench import outcome, policies
+    from service.bench import policies
 
     settings = configured(config, model=model)
-    check_writable(json_file)
     chosen = _names(names) if names else ()
     options = policies.Options(data, chosen, n, questions, seeds, seed, together)
-    with render.progress_bars() as show:
-        for found in policies.run(settings, options, show):
-            if json_file is not None:
-                outcome.save(found, json_file)  # a long run that breaks off keeps its rows
-    outcome.show(found)
+    _shown(lambda show: policies.run(settings, options, show), json_file)
 
 
 @bench.command()
@@ -203,16 +174,10 @@ def verify(
     json_file: JsonFile = None,
 ) -> None:
     """Does the verifier tell true question-answer pairs from false ones? By kind of error."""
-    from service import render
-    from service.bench import outcome, verify
+    from service.bench import verify
 
     settings = configured(config, model=model)
-    check_writable(json_file)
-    with render.progress_bars() as show:
-        for found in verify.run(settings, verify.Options(data, n, seed), show):
-            if json_file is not None:
-                outcome.save(found, json_file)
-    outcome.show(found)
+    _shown(lambda show: verify.run(settings, verify.Options(data, n, seed), show), json_file)
 
 
 @bench.command()
@@ -225,20 +190,14 @@ def scale(
     json_file: JsonFile = None,
 ) -> None:
     """How does the cost of a cycle grow? Training is simulated, but for one batch at each size."""
-    from service import render
-    from service.bench import outcome, scale
+    from service.bench import scale
 
     settings = configured(config, model=model)
-    check_writable(json_file)
     sizes = _names(documents)
     if not (sizes and all(size.isdecimal() for size in sizes)):
         raise BadInput(f"--documents takes sizes as in 10,100,1000, not {documents!r}")
     options = scale.Options(tuple(map(int, sizes)), together, seed)
-    with render.progress_bars() as show:
-        for found in scale.run(settings, options, show):
-            if json_file is not None:
-                outcome.save(found, json_file)
-    outcome.show(found)
+    _shown(lambda show: scale.run(settings, options, show), json_file)
 
 
 @bench.command()
@@ -255,17 +214,27 @@ def serve(
     json_file: JsonFile = None,
 ) -> None:
     """How fast are answers, and what do training and a swap cost? Beside model.generate."""
-    from service import render
-    from service.bench import outcome, serve
+    from service.bench import serve
 
     settings = configured(config, model=model, engine_kind=engine)
-    check_writable(json_file)
     options = serve.Options(clients, requests, seed, taught)
+    _shown(lambda show: serve.run(settings, options, show), json_file)
+
+
+def _shown(
+    measure: "Callable[[Callable[[Progress], None]], Iterator[Outcome]]", json_file: Path | None
+) -> "Outcome":
+    """What was found in the end; each step is written, so that a run that breaks off keeps it."""
+    from service import render
+    from service.bench import outcome
+
+    check_writable(json_file)
     with render.progress_bars() as show:
-        for found in serve.run(settings, options, show):
+        for found in measure(show):
             if json_file is not None:
                 outcome.save(found, json_file)
     outcome.show(found)
+    return found
 
 
 def _names(listed: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Each passage is studied by both in turn (see agent/writing.py). `seconds_per_ite
 written question that is trusted in the end, with all that was written and dropped on the way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,10 +30,10 @@ class Options:
     seed: int = 0
 
 
-def run(config: Config, options: Options, show: Show) -> Outcome:
+def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
     """Measure in a child process, see measure()."""
     with LocalExecutor(config.train.threads) as executor:
-        return measure(config, options, executor, show)
+        yield measure(config, options, executor, show)
 
 
 def measure(config: Config, options: Options, executor: Executor, show: Show) -> Outcome:

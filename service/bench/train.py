@@ -7,7 +7,7 @@ equally often (see agent/pace.py). `tokens_per_s` counts each example's tokens a
 adds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,10 +39,10 @@ class Options:
     seed: int = 0
 
 
-def run(config: Config, options: Options, show: Show) -> Outcome:
+def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
     """Measure in a child process, see measure()."""
     with LocalExecutor(config.train.threads) as executor:
-        return measure(config, options, executor, show)
+        yield measure(config, options, executor, show)
 
 
 def measure(config: Config, options: Options, executor: Executor, show: Show) -> Outcome:
