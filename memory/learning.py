@@ -19,7 +19,8 @@ FROM probe_results LEFT JOIN wrong USING (probe_id)
 WHERE generation IS NOT NULL GROUP BY probe_id
 """
 _REHEARSABLE = """
-SELECT live_items.id AS item_id, chunk_id, document_id
+SELECT live_items.id AS item_id, chunk_id, document_id,
+    MIN(live_items.id) OVER (PARTITION BY document_id, live_items.answer) AS fact
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
 """
 
@@ -66,6 +67,7 @@ class Rehearsable:
     item_id: int
     chunk_id: int
     document_id: int
+    fact: int  # the first item with its answer
 
 
 class Learning(Generations):

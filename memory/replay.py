@@ -3,11 +3,13 @@
 Forgetting hits what was shaky already, and what lies near the new. So replay takes study items of
 chunks whose last probe failed, then of chunks near the new documents, then evenly of all documents.
 Each of the first two may take half of what is left; a pile of failures cannot crowd out the rest.
+A fact has a dozen items, in other words each: all facts come once before any comes twice.
 """
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 
 from memory.records import Batch, StudyItem
 from memory.store import Rehearsable, Store
@@ -53,15 +55,23 @@ def _spread(
     chance: random.Random,
 ) -> list[int]:
     """Up to `size` item ids, one of each group in turn, groups and items in random order."""
-    groups: defaultdict[int, list[int]] = defaultdict(list)
+    groups: defaultdict[int, list[Rehearsable]] = defaultdict(list)
     for item in items:
-        groups[group(item)].append(item.item_id)
-    waiting = list(groups.values())
+        groups[group(item)].append(item)
+    waiting = [_by_turns(chance.sample(one, len(one))) for one in groups.values()]
     chance.shuffle(waiting)
-    for members in waiting:
-        chance.shuffle(members)
     drawn: list[int] = []
     while waiting and len(drawn) < size:
-        drawn += [members.pop() for members in waiting[: size - len(drawn)]]
+        drawn += [members.popleft() for members in waiting[: size - len(drawn)]]
         waiting = [members for members in waiting if members]
     return drawn
+
+
+def _by_turns(items: Sequence[Rehearsable]) -> deque[int]:
+    """Item ids: one of each fact, then another of each."""
+    turns = Counter[int]()
+    found = list[tuple[int, int]]()
+    for item in items:
+        found.append((turns[item.fact], item.item_id))
+        turns[item.fact] += 1
+    return deque(item_id for _, item_id in sorted(found, key=itemgetter(0)))

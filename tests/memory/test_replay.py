@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from memory.records import Batch, StudyItem
+from memory.records import Batch, Probe, StudyItem
 from memory.replay import draw
 from memory.store import Store
 from memory.testing import memory_store
@@ -64,6 +64,22 @@ def test_documents_share_evenly(store: Store) -> None:
     drawn = paths(draw(store, new_batch(store), 20, seed=1))
     drawn.pop("d3.md")
     assert set(drawn.values()) <= {1, 2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_fact_comes_once_before_any_comes_twice(seed: int) -> None:
+    store = memory_store()
+    batch = start(store, add(store, "facts.md", "a text"))
+    [chunk] = store.save_chunks(batch.document_ids[0], [("facts", "a text")])
+    asked = [("A", 9), ("B", 1), ("C", 2)]
+    items = [
+        StudyItem(chunk.id, "qa", f"{answer}{number}", answer, "al")
+        for answer, times in asked
+        for number in range(times)
+    ]
+    _finish(store, store.save_study(batch, items, [Probe(chunk.id, "direct", "?", "A", "A")]), True)
+    drawn = [item.answer for item in draw(store, new_batch(store), 5, seed)]
+    assert sorted(drawn[:3]) == ["A", "B", "C"] and sorted(drawn[3:]) == ["A", "C"]
 
 
 def test_what_the_batch_replaces_is_not_rehearsed(store: Store) -> None:
