@@ -1,25 +1,22 @@
 """Tests of service.main: the command line, without a model."""
 
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from memory.errors import BadInput, DiskFull, LearndError, StateLocked
-from memory.records import FileStamp, Stage
-from memory.store import Store
+from memory.records import Stage
 from service import client, lesson, main, options, wiring
 from service.client import Reply
 from service.http import create_app
 from service.lesson import BatchReport, Lesson
-from tests.helpers.fake_vllm import fake_vllm
+from tests.helpers.command_line import invoke, shown
 from tests.helpers.serving import live, make_service
 
+pytestmark = pytest.mark.usefixtures("no_daemon")
 COMMANDS = [
     "run",
     "learn",
@@ -34,33 +31,6 @@ COMMANDS = [
     "check",
     "doctor",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _no_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("LEARND_SERVER__PORT", "1")  # nothing listens there
-    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
-
-
-@pytest.fixture
-def filled(state: Path) -> Path:
-    """A state directory with one pending document and one quarantined."""
-    with Store.open(state / "learnd.db") as store:
-        store.add_document("people.md", FileStamp(1, 2, 3), "a" * 64, "People", "Ms Åström signs.")
-        store.quarantine_file("junk.md", FileStamp(1, 2, 4), "b" * 64, "binary [red]data")
-    return state
-
-
-def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main.app, [str(argument) for argument in arguments])
-
-
-def shown(*arguments: object) -> Any:
-    result = invoke(*arguments, "--json")
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return json.loads(result.stdout)
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -115,56 +85,6 @@ def test_a_state_in_use_is_refused_with_the_pid(state: Path, tmp_path: Path) -> 
         result = command("learn", tmp_path, "--state", state)
     assert result.returncode == 3
     assert "is in use by process" in result.stderr
-
-
-def test_status(filled: Path) -> None:
-    found = shown("status", "--state", filled)
-    assert (found["generation"], found["daemon"]) == ("g0", "not running")
-    assert (found["pending"], found["quarantined"]) == (1, 1)
-    assert "pending" in invoke("status", "--state", filled).stdout
-
-
-def test_docs(filled: Path) -> None:
-    rows = shown("docs", "--state", filled)
-    assert [(row["path"], row["state"]) for row in rows] == [
-        ("junk.md", "quarantined"),
-        ("people.md", "pending"),
-    ]
-    assert "binary [red]data" in invoke("docs", "--state", filled).stdout  # never markup
-
-
-def test_probes_and_generations(filled: Path) -> None:
-    assert shown("probes", "--state", filled) == []
-    assert "probes: none" in invoke("probes", "--state", filled).stdout
-    assert [row["number"] for row in shown("generations", "--state", filled)] == [0]
-    assert "now" in invoke("generations", "--state", filled).stdout
-
-
-def test_policies_are_shown_with_a_state_and_without_one(filled: Path, tmp_path: Path) -> None:
-    for state in (filled, tmp_path / "none"):
-        rows = shown("policies", "--state", state)
-        assert rows[0]["name"] == "al" and rows[0]["pipeline"] and rows[0]["figures"] is None
-    assert "plain training on the text" in invoke("policies", "--state", filled).stdout
-    file = tmp_path / "learnd.toml"
-    file.write_text('[study]\npipeline = ["al", "saal"]\n')
-    result = invoke("policies", "--config", file)
-    assert "there are: al, " in str(result.exception)
-
-
-def test_history(filled: Path, tmp_path: Path) -> None:
-    assert shown("history", "--state", filled) == {"documents": [], "recall": []}
-    picture = tmp_path / "history.png"
-    assert "history: none" in invoke("history", "--state", filled, "--png", picture).stdout
-    assert picture.stat().st_size > 1_000
-
-
-def test_check(filled: Path) -> None:
-    assert shown("check", "--state", filled) == {"ok": True, "faults": []}
-    with Store.open(filled / "learnd.db") as store:
-        store.db.execute("UPDATE documents SET state = 'batched' WHERE path = 'people.md'")
-    result = invoke("check", "--state", filled)
-    assert result.exit_code == 1
-    assert "is batched but in no live batch" in result.stdout
 
 
 def test_activate_and_rollback_without_a_daemon(filled: Path) -> None:
@@ -261,33 +181,3 @@ def test_learn_needs_a_folder() -> None:
 def test_options_become_configuration(tmp_path: Path) -> None:
     config = options.configured(None, docs=tmp_path, server_port=7, server_host=None, model="x")
     assert (config.docs, config.server.port, config.model) == (tmp_path, 7, "x")
-
-
-def test_doctor(state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(wiring, "base_model", lambda config: tmp_path)
-    monkeypatch.setenv("LEARND_SERVER__PORT", "0")
-    findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
-    assert findings["state directory"]["ok"]
-    assert findings["model"]["ok"]
-    monkeypatch.setenv("LEARND_DOCS", "/nowhere")
-    monkeypatch.setenv("LEARND_SERVER__HOST", "0.0.0.0")
-    findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
-    assert not findings["documents"]["ok"]
-    assert "set server.token" in findings["configuration"]["detail"]
-    assert findings["engine"]["detail"] == "embedded"
-    assert invoke("doctor", "--state", state).exit_code == 1
-
-
-def test_doctor_looks_at_vllm(state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(wiring, "base_model", lambda config: tmp_path)
-    monkeypatch.setenv("LEARND_ENGINE__KIND", "vllm")
-    monkeypatch.setenv("LEARND_ENGINE__PYTHON", str(tmp_path / "python"))
-    findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
-    assert "`make vllm` sets it up" in findings["engine"]["detail"]
-    with fake_vllm(tmp_path) as (url, fake):
-        monkeypatch.setenv("LEARND_ENGINE__URLS", url)
-        findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
-        assert findings["engine"]["ok"]
-        fake.no_lora = True
-        findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
-    assert "has no /v1/load_lora_adapter" in findings["engine"]["detail"]
