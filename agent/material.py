@@ -1,6 +1,8 @@
 """What a batch is trained on: the new, some of the old beside it, and what everybody knows; or, for
 a consolidation, everything that the head should know, from the base."""
 
+import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -30,16 +32,18 @@ class Material:
 def beside(
     store: Store, batch: Batch, settings: TrainSettings, seed: int, near: Sequence[int]
 ) -> Material:
-    """A batch's own study items, and rehearsal: each rejection of a document brings more of it.
+    """A batch's own study items, where training goes on in a few wordings, and rehearsal; each
+    rejection of a document brings more of both.
 
     `near` are ids of old probes near the new documents, nearest first.
     """
     items = store.items(batch.id)
     times = 1 + max(store.document(number).attempts for number in batch.document_ids)
-    size = max(settings.replay_least, round(settings.replay_share * len(items)))
+    if store.head().adapter is not None:
+        items = _worded(items, settings.onward_wordings * times, seed)
     return Material(
         tuple(items),
-        tuple(draw(store, batch, size * times, seed, near)),
+        tuple(draw(store, batch, _rehearsed(settings, len(items)) * times, seed, near)),
         general.beside(len(items), settings, seed, times),
         tuple(store.probes(batch.id)[:_HELD_OUT]),
         directives.apply(batch.self_edit, settings),
@@ -53,7 +57,7 @@ def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Mat
     of_chunk = {item.chunk_id: item.document_id for item in store.rehearsable()}
     documents = {of_chunk.get(probe.chunk_id or 0) for probe in probes}
     chosen = [one.item_id for one in store.rehearsable() if one.document_id in documents]
-    size = max(settings.replay_least, round(settings.replay_share * len(chosen)))
+    size = _rehearsed(settings, len(chosen))
     taken, drawn = set(chosen), draw(store, batch, size + len(chosen), seed)
     return Material(
         tuple(store.items_by_id(chosen)),
@@ -62,6 +66,24 @@ def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Mat
         tuple(probes[:_HELD_OUT]),
         settings,
     )
+
+
+def _rehearsed(settings: TrainSettings, new: int) -> int:
+    """Old items beside so many new ones."""
+    wanted = max(settings.replay_least, round(settings.replay_share * new))
+    return min(wanted, settings.replay_most)
+
+
+def _worded(items: Sequence[StudyItem], most: int, seed: int) -> list[StudyItem]:
+    """At most so many items of each answer, drawn by chance."""
+    by_answer: defaultdict[str, list[StudyItem]] = defaultdict(list)
+    for item in random.Random(seed).sample(items, len(items)):
+        by_answer[item.answer].append(item)
+    return sorted((one for alike in by_answer.values() for one in alike[:most]), key=_number)
+
+
+def _number(item: StudyItem) -> int:
+    return item.id
 
 
 def everything(

@@ -44,14 +44,18 @@ class TrainSettings:
     epochs: int = 8  # at most; fewer where the budget ends or all is mastered
     epochs_least: float = 1.5  # however much there is to learn; half an epoch is half of the items
     onward_epochs: int = 3  # instead, when training goes on: what the parent learned is at stake
+    onward_wordings: int = (
+        7  # then, of each fact at most: more of the new wipes out more of the old
+    )
     tokens: int = 0  # of new items in all epochs, about; 0: what three minutes suffice for
     batch_tokens: int = 128  # tokens in one step
     lead_weight: float = 6.0  # of an answer's first three tokens: they decide which it will be
     warmup: float = 0.05  # share of steps
     weight_decay: float = 0.0
     clip: float = 1.0
-    replay_share: float = 0.9  # replayed items per new item
+    replay_share: float = 9.0  # replayed items per new item, which comes in several epochs
     replay_least: int = 660  # of them, beside the smallest batch: what was learned is as large
+    replay_most: int = 2_000  # and beside the largest one; 0: no rehearsal
     general_weight: float = 2.0  # of a token that the base says, beside one of a study item
     general_share: float = 0.07  # general questions per new item, answered by the base
     general_least: int = 48  # of them, beside the smallest batch: two steps already do harm

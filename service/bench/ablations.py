@@ -12,7 +12,7 @@ from typing import Any, Final
 from service.config import Config
 
 _OFF: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {  # part: section: key: value
-    "replay": {"train": {"replay_share": 0.0, "replay_least": 0}},
+    "replay": {"train": {"replay_most": 0}},
     "kl": {"train": {"general_weight": 0.0}},
     "gate": {"gate": {"min_learned": 0.0, "false_rejects": 0.0, "base_lost": 1.0}},
     "reviews": {"gate": {"neighbours": 0, "due": 0, "due_share": 0.0}},

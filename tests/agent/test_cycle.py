@@ -254,7 +254,9 @@ def test_a_rejected_document_gets_more_rehearsal(store: Store, state: Path) -> N
     cycle.run_pending(quiet)
     many = [add(store, f"new {n}.md", f"new text {n}") for n in range(10)]
     executor = Scripted(right=lambda probe: probe.chunk_id is None)
-    settings = PipelineSettings(attempts=2, train=TrainSettings(replay_share=0.4, replay_least=0))
+    settings = PipelineSettings(
+        attempts=2, train=TrainSettings(replay_share=0.4, replay_least=0, onward_wordings=99)
+    )
     cycle_for(store, state, executor, settings).run_pending(quiet)
     first, second = (len(request.rehearsed) for request in executor.of(TrainRequest))
     assert len(many) == 10 and (first, second) == (4, 8)

@@ -1,11 +1,15 @@
 """What a batch is trained on; the whole path is tested in test_cycle.py."""
 
+from dataclasses import replace
+
+import pytest
+
 from agent import material
 from agent.course import budget
 from agent.settings import ConsolidateSettings, TrainSettings
 from memory.records import ProbeResult
 from memory.testing import memory_store
-from tests.helpers.stores import add, learn, start, study
+from tests.helpers.stores import NO, add, learn, start, study, to_examined
 
 SETTINGS = TrainSettings(replay_share=1.0, replay_least=0, tokens=100)
 
@@ -20,6 +24,43 @@ def test_the_new_beside_as_much_of_the_old() -> None:
     assert {item.prompt[:4] for item in given.rehearsed} <= {"a.md", "b.md"}
     assert [probe.question[:11] for probe in given.held_out] == ["probe: c.md"] * 2
     assert len(given.general) == SETTINGS.general_least
+
+
+@pytest.mark.parametrize(
+    ("items", "rehearsed"),
+    [(1, 5), (2, 6), (4, 8)],  # the least, three for each, the most
+)
+def test_the_more_is_new_the_more_is_rehearsed_within_bounds(items: int, rehearsed: int) -> None:
+    store = memory_store()
+    learn(store, *(add(store, f"{number}.md", f"text {number}") for number in range(9)))
+    batch = study(store, start(store, add(store, "new.md")), items)
+    settings = replace(SETTINGS, replay_share=3.0, replay_least=5, replay_most=8)
+    assert len(material.beside(store, batch, settings, 1, ()).rehearsed) == rehearsed
+    none = replace(settings, replay_most=0)
+    assert material.beside(store, batch, none, 1, ()).rehearsed == ()
+
+
+def test_where_training_goes_on_a_fact_comes_in_a_few_wordings() -> None:
+    settings = replace(SETTINGS, onward_wordings=2)
+    fresh = memory_store()
+    first = study(fresh, start(fresh, add(fresh, "a.md")), 5)
+    assert len(material.beside(fresh, first, settings, 1, ()).items) == 5  # from the base: in all
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    batch = study(store, start(store, add(store, "b.md")), 5)
+    drawn = [material.beside(store, batch, settings, seed, ()).items for seed in range(9)]
+    assert {len(items) for items in drawn} == {2} and len(set(drawn)) > 1
+    assert drawn[0] == material.beside(store, batch, settings, 0, ()).items
+
+
+def test_a_rejected_document_comes_in_more_wordings() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    late = add(store, "b.md")
+    store.save_verdict(to_examined(store, start(store, late)), NO)
+    again = study(store, start(store, late), 5)
+    settings = replace(SETTINGS, onward_wordings=2)
+    assert len(material.beside(store, again, settings, 1, ()).items) == 4
 
 
 def test_everything_from_the_base_has_more_time() -> None:
