@@ -5,6 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from agent import directives, general
@@ -43,7 +44,7 @@ def beside(
         items = _worded(items, settings.onward_wordings * times, seed)
     return Material(
         tuple(items),
-        tuple(draw(store, batch, _rehearsed(settings, len(items)) * times, seed, near)),
+        tuple(draw(store, batch, _rehearsed(settings, len(items), times), seed, near)),
         general.beside(len(items), settings, seed, times),
         tuple(store.probes(batch.id)[:_HELD_OUT]),
         directives.apply(batch.self_edit, settings),
@@ -68,10 +69,10 @@ def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Mat
     )
 
 
-def _rehearsed(settings: TrainSettings, new: int) -> int:
-    """Old items beside so many new ones."""
+def _rehearsed(settings: TrainSettings, new: int, times: int = 1) -> int:
+    """Old items beside so many new ones, or as many times that."""
     wanted = max(settings.replay_least, round(settings.replay_share * new))
-    return min(wanted, settings.replay_most)
+    return min(times * wanted, settings.replay_most)
 
 
 def _worded(items: Sequence[StudyItem], most: int, seed: int) -> list[StudyItem]:
@@ -79,11 +80,8 @@ def _worded(items: Sequence[StudyItem], most: int, seed: int) -> list[StudyItem]
     by_answer: defaultdict[str, list[StudyItem]] = defaultdict(list)
     for item in random.Random(seed).sample(items, len(items)):
         by_answer[item.answer].append(item)
-    return sorted((one for alike in by_answer.values() for one in alike[:most]), key=_number)
-
-
-def _number(item: StudyItem) -> int:
-    return item.id
+    kept = (one for alike in by_answer.values() for one in alike[:most])
+    return sorted(kept, key=attrgetter("id"))
 
 
 def everything(
