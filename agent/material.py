@@ -41,7 +41,7 @@ def beside(
     items = store.items(batch.id)
     times = 1 + max(store.document(number).attempts for number in batch.document_ids)
     if store.head().adapter is not None:
-        items = _worded(items, settings.onward_wordings * times, seed)
+        items = _worded(items, _wordings(settings, items, times), seed)
     return Material(
         tuple(items),
         tuple(draw(store, batch, _rehearsed(settings, len(items), times), seed, near)),
@@ -73,6 +73,13 @@ def _rehearsed(settings: TrainSettings, new: int, times: int = 1) -> int:
     """Old items beside so many new ones, or as many times that."""
     wanted = max(settings.replay_least, round(settings.replay_share * new))
     return min(times * wanted, settings.replay_most)
+
+
+def _wordings(settings: TrainSettings, items: Sequence[StudyItem], times: int) -> int:
+    """Of a fact, at most: the more are new the fewer; of a few the least rehearsal is plenty."""
+    facts = len({item.answer for item in items})
+    plenty = settings.replay_least / max(1.0, settings.replay_share)
+    return max(times * settings.onward_wordings, int(plenty / max(1, facts)))
 
 
 def _worded(items: Sequence[StudyItem], most: int, seed: int) -> list[StudyItem]:

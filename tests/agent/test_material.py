@@ -53,6 +53,17 @@ def test_where_training_goes_on_a_fact_comes_in_a_few_wordings() -> None:
     assert drawn[0] == material.beside(store, batch, settings, 0, ()).items
 
 
+@pytest.mark.parametrize(("least", "wordings"), [(7, 2), (12, 4), (99, 5)])
+def test_a_single_fact_comes_in_as_many_wordings_as_the_least_rehearsal_outweighs(
+    least: int, wordings: int
+) -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    batch = study(store, start(store, add(store, "b.md")), 5)
+    settings = replace(SETTINGS, onward_wordings=2, replay_share=3.0, replay_least=least)
+    assert len(material.beside(store, batch, settings, 1, ()).items) == wordings
+
+
 def test_a_rejected_document_comes_in_more_wordings() -> None:
     store = memory_store()
     learn(store, add(store, "a.md"))
