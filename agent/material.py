@@ -34,7 +34,7 @@ def beside(
     store: Store, batch: Batch, settings: TrainSettings, seed: int, near: Sequence[int]
 ) -> Material:
     """A batch's own study items, where training goes on in a few wordings, and rehearsal; each
-    rejection of a document brings more of both.
+    rejection of a document brings more of both, within the settings' bounds.
 
     `near` are ids of old probes near the new documents, nearest first.
     """
