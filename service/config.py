@@ -80,6 +80,7 @@ class EngineSettings:
     kind: Literal["embedded", "vllm"] = "embedded"
     route: bool = True  # what lies far from all documents is answered by the untouched model
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"  # float32: equal answers in any company
+    weights: Literal["adapter", "merged"] = "adapter"  # what vLLM loads; see README
     urls: tuple[str, ...] = ()  # of vLLM servers that run already; none: learnd starts its own
     api_key: SecretStr = _NO_TOKEN  # of those servers
     servers: Positive = 1  # vLLM servers that learnd starts
@@ -149,6 +150,11 @@ class Config(BaseSettings):
                 raise BadConfig(f"configuration: engine.urls: {url!r} is no http:// address")
         if len(set(self.engine.urls)) < len(self.engine.urls):
             raise BadConfig("configuration: engine.urls names a server twice")
+        if self.engine.urls and self.engine.weights == "merged":
+            raise BadConfig(
+                'configuration: engine.weights = "merged" is for servers that learnd starts '
+                "itself; engine.urls names others"
+            )
         return self
 
     @property

@@ -1,6 +1,7 @@
 """Opens the vLLM servers that the configuration names, or starts our own."""
 
 import shutil
+from collections.abc import Sequence
 from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
@@ -12,7 +13,8 @@ from memory.durable import disk_full_named, publish_directory
 from service.config import Config
 from service.engines.canary import Canary
 from service.engines.fleet import Fleet, Model
-from service.engines.managed import Managed, arguments, shares
+from service.engines.managed import Managed, adapters, arguments, shares
+from service.engines.merged import MergedEngine
 from service.engines.roster import Member
 from service.engines.vllm import Server
 from service.slot import EXTRA
@@ -71,10 +73,29 @@ def copied(skill: Path, artifacts: Artifacts) -> Path:
     return target
 
 
+def open_merged(config: Config, base: Path, state: "State") -> MergedEngine:
+    """The engine that starts servers for each generation's merged weights."""
+    from agent.examine import is_right
+
+    logs = config.state if state.writable else None
+    limit = config.server.parallel + config.server.queue
+
+    def open_one(weights: Path | None) -> Fleet:
+        model = weights.resolve() if weights else base
+        log = logs and logs / f"vllm-{model.name}"
+        started = _managed(config, model, (), log)
+        return Fleet(started, Model(model, model.name, ""), limit, config.engine.start_seconds)
+
+    return MergedEngine(open_one, Canary(state.store, is_right))
+
+
 def members(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:
     """vLLM servers that run already, or our own, for adapters up to this rank; a directory is where
     ours write what they say."""
-    return _attached(config) if config.engine.urls else _managed(config, base, rank, logs)
+    if config.engine.urls:
+        return _attached(config)
+    places = EXTRA + 3  # the head, one that is draining, and one that writes study items
+    return _managed(config, base, adapters(rank, places), logs and logs / "vllm")
 
 
 def _attached(config: Config) -> list[Member]:
@@ -82,16 +103,18 @@ def _attached(config: Config) -> list[Member]:
     return [Member(Server(url, key)) for url in config.engine.urls]
 
 
-def _managed(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:
+def _managed(
+    config: Config, model: Path, adapters: Sequence[str], log: Path | None
+) -> list[Member]:
+    """Servers of our own; the name of their log goes on with a number."""
     from agent.models import dtype_named
 
-    places = EXTRA + 3  # the head, one that is draining, and one that writes study items
     engine = config.engine
     dtype = str(dtype_named(engine.dtype)).removeprefix("torch.")
-    options = arguments(base, rank, places, config.server.parallel, dtype, engine.arguments)
+    options = arguments(model, config.server.parallel, dtype, adapters, engine.arguments)
     python = engine.python.absolute()
     children = [
-        Managed(python, options, logs and logs / f"vllm-{number}.log", cores)
+        Managed(python, options, log and log.with_name(f"{log.name}-{number}.log"), cores)
         for number, cores in enumerate(shares(engine.servers))
     ]
     return [Member(Server("http://vllm", socket=child.socket), child) for child in children]

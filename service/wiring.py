@@ -238,7 +238,7 @@ def open_engine(config: Config, base: Path, state: State) -> Engine:
 
 def locator(config: Config, base: Path, state: State) -> Callable[[Generation], Path | None]:
     """Finds what the engine loads, verified: an adapter for vLLM, else merged weights."""
-    if config.engine.kind == "vllm":
+    if config.engine.kind == "vllm" and config.engine.weights == "adapter":
         return state.adapter
     return partial(state.restore, base) if state.writable else state.locate
 
@@ -253,6 +253,8 @@ def _open_embedded(config: Config, base: Path, state: State) -> Engine:
 def _open_fleet(config: Config, base: Path, state: State) -> Engine:
     from service import fleets
 
+    if config.engine.weights == "merged":
+        return fleets.open_merged(config, base, state)
     return fleets.open_fleet(config, base, _model_name(config), state)
 
 

@@ -3,15 +3,19 @@
 It is asked what the examination of the batch found right; the same weights should say the same.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from memory.records import Generation, Phase, Probe, ProbeResult
+from service.engines.base import GenerateRequest, Message, Piece
 from service.engines.wire import Refused
 
 PROBES: Final = 16  # at most
 LEAST: Final = 0.8  # of them that must be right again: other kernels may turn a near tie
+
+TOKENS: Final = 64  # of an answer
 
 Ask = Callable[[Sequence[str]], Sequence[str]]  # questions -> answers
 
@@ -54,3 +58,18 @@ class Canary:
         results = self.store.results(batch, Phase.AFTER)
         right = {result.probe_id for result in results if result.correct}
         return [probe for probe in self.store.probes(batch) if probe.id in right][:PROBES]
+
+
+def ask(
+    stream: Callable[[GenerateRequest], AsyncGenerator[Piece, None]], questions: Sequence[str]
+) -> list[str]:
+    """What is streamed to each question, closed book."""
+
+    async def answer(question: str) -> str:
+        chat = GenerateRequest((Message("user", question),), TOKENS)
+        return "".join([piece.text async for piece in stream(chat)])
+
+    async def answers() -> list[str]:
+        return await asyncio.gather(*map(answer, questions))
+
+    return asyncio.run(answers())

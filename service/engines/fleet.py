@@ -16,8 +16,8 @@ from typing import Final
 
 from agent.endpoint import Endpoint
 from memory.errors import BadConfig, Busy, LearndError
-from service.engines.base import GenerateRequest, Message, Piece
-from service.engines.canary import Ask
+from service.engines.base import GenerateRequest, Piece
+from service.engines.canary import Ask, ask
 from service.engines.managed import DoesNotStart
 from service.engines.resume import Told, repeatable
 from service.engines.roster import Member, Roster
@@ -27,7 +27,6 @@ from service.logs import logger
 
 BEAT_SECONDS: Final = 1.0  # between two looks at the servers
 PATIENCE_SECONDS: Final = 5.0  # that a request waits for a server that was lost just now
-CANARY_TOKENS: Final = 64  # of an answer to a probe
 ATTEMPTS: Final = 3  # to answer one request
 STUDY: Final = -2  # stands among the generations for the model that writes study items
 
@@ -256,25 +255,13 @@ class Fleet:
             member.server.load(self._adapter_name(generation), path)
             first = generation != STUDY and not self._roster.has(generation)
             if len(self._roster.members) > 1 and first:
-                self._canary(generation, partial(self._ask, member, generation))
+                stream = partial(member.server.stream, self._adapter_name(generation))
+                self._canary(generation, partial(ask, stream))
         except Refused as error:
             logger().warning("adapter refused", generation=generation, reason=str(error))
             self._roster.refuse(member, generation, error)
         else:
             self._roster.hold(member, member.holds | {generation})
-
-    def _ask(self, member: Member, generation: int, questions: Sequence[str]) -> list[str]:
-        """What one server says to each question, closed book."""
-        name = self._adapter_name(generation)
-
-        async def answer(question: str) -> str:
-            chat = GenerateRequest((Message("user", question),), CANARY_TOKENS)
-            return "".join([piece.text async for piece in member.server.stream(name, chat)])
-
-        async def answers() -> list[str]:
-            return await asyncio.gather(*map(answer, questions))
-
-        return asyncio.run(answers())
 
     def _ours(self, serving: Serving) -> dict[str, str]:
         """Our adapters there: name -> directory."""

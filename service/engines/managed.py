@@ -163,19 +163,26 @@ def cause(log: Path) -> str:
 
 
 def arguments(
-    base: Path, rank: int, places: int, parallel: int, dtype: str, more: Sequence[str] = ()
+    model: Path, parallel: int, dtype: str, adapters: Sequence[str] = (), more: Sequence[str] = ()
 ) -> list[str]:
-    """The options of a server that holds `places` adapters of at most this rank at once."""
+    """The options of a server; with those of adapters() it holds adapters beside the model."""
+    return [
+        *("--model", str(model), "--dtype", dtype, "--generation-config", "vllm"),
+        *("--max-num-seqs", str(parallel), *adapters),
+        *("--shutdown-timeout", str(DRAIN_SECONDS), "--disable-log-stats"),
+        "--disable-uvicorn-access-log",
+        *more,
+    ]
+
+
+def adapters(rank: int, places: int) -> list[str]:
+    """The options for so many adapters at once, of at most this rank. Raises BadConfig."""
     if rank > RANKS[-1]:
         raise BadConfig(f"vLLM takes adapters up to rank {RANKS[-1]}; train.rank gives {rank}")
     allowed = min(each for each in RANKS if each >= rank)
     return [
-        *("--model", str(base), "--dtype", dtype, "--generation-config", "vllm"),
         *("--enable-lora", "--max-lora-rank", str(allowed), "--max-loras", str(places)),
-        *("--max-cpu-loras", str(2 * places), "--max-num-seqs", str(parallel)),
-        *("--shutdown-timeout", str(DRAIN_SECONDS), "--disable-log-stats"),
-        "--disable-uvicorn-access-log",
-        *more,
+        *("--max-cpu-loras", str(2 * places)),
     ]
 
 

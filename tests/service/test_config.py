@@ -80,6 +80,10 @@ def test_lists_in_the_environment(monkeypatch: pytest.MonkeyPatch, value: str) -
         ("[engine]\nkind = 'llama'", "engine.kind: input should be 'embedded' or 'vllm'"),
         ("[engine]\nurls = ['here:8000']", "engine.urls: 'here:8000' is no http:// address"),
         ("[engine]\nurls = ['http://a', 'http://a']", "engine.urls names a server twice"),
+        (
+            "[engine]\nurls = ['http://a']\nweights = 'merged'",
+            "for servers that learnd starts",
+        ),
         ("[server", "config.toml: "),
     ],
 )

@@ -11,7 +11,11 @@ from memory.errors import Unavailable
 from service import fleets, wiring
 from service.config import Config, load
 from service.engines.base import Remote
+from service.engines.merged import MergedEngine
+from service.engines.roster import Member
 from service.wiring import State
+
+BASE = Path("/base")
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def test_servers_find_the_study_adapter_in_the_state_directory(opened: State) ->
 
 def test_servers_of_our_own_are_told_the_rank(state: Path) -> None:
     config = load(None, {"state": state, "engine": {"kind": "vllm", "servers": 2}})
-    members = fleets.members(config, Path("/base"), 96, None)
+    members = fleets.members(config, BASE, 96, None)
     children = [member.process for member in members if member.process]
     assert len(children) == 2
     for child in children:
@@ -61,6 +65,27 @@ def test_servers_of_our_own_are_told_the_rank(state: Path) -> None:
         child.stop()
     for member in members:
         member.server.close()
+
+
+def test_merged_weights_have_servers_of_their_own(
+    state: Path, opened: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[Member]] = []
+    monkeypatch.setattr(fleets, "Fleet", lambda members, *others: given.append(members))
+    engine = {"kind": "vllm", "weights": "merged", "route": False}
+    merged = wiring.open_engine(load(None, {"state": state, "engine": engine}), BASE, opened)
+    assert isinstance(merged, MergedEngine)
+    for weights, model in ((None, BASE), (state / "abc", state / "abc")):
+        merged._open_fleet(weights)
+        (member,) = given.pop()
+        child = member.process
+        assert child is not None
+        assert child._arguments[:2] == ["--model", str(model)]
+        assert "--enable-lora" not in child._arguments
+        assert child._log == state / f"vllm-{model.name}-0.log"
+        child.stop()
+        member.server.close()
+    merged.close()
 
 
 def test_servers_that_run_already_are_attached_to(state: Path, opened: State) -> None:

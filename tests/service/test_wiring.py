@@ -93,8 +93,12 @@ def test_vllm_gets_adapters_and_the_embedded_engine_merged_weights(
     adapter = opened.artifacts.publish("adapters", staged, {})
     model = publish(opened.artifacts, "weights")
     learned = generation(model, adapter)
-    for kind, expected in (("vllm", f"adapters/{adapter}"), ("embedded", f"models/{model}")):
-        config = load(None, {"state": state, "engine": {"kind": kind}})
+    for kind, weights, expected in (
+        ("vllm", "adapter", f"adapters/{adapter}"),
+        ("vllm", "merged", f"models/{model}"),
+        ("embedded", "adapter", f"models/{model}"),
+    ):
+        config = load(None, {"state": state, "engine": {"kind": kind, "weights": weights}})
         locate = wiring.locator(config, Path("base"), opened)
         assert locate(learned) == state.resolve() / expected
         assert locate(generation(None, None)) is None

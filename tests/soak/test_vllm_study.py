@@ -15,7 +15,7 @@ from agent.models import LanguageModel, question_tokens
 from agent.prompts import Asked
 from policies import skills
 from service.engines.fleet import STUDY, Fleet, Model
-from service.engines.managed import Managed, arguments
+from service.engines.managed import Managed, adapters, arguments
 from service.engines.roster import Member
 from service.engines.vllm import Server
 
@@ -40,7 +40,7 @@ def test_it_writes_what_the_child_writes(tmp_path: Path) -> None:
         catalog.study_adapter(NAME),
     )
     assert study is not None
-    child = Managed(PYTHON, arguments(base, 16, 2, 8, "float32"), tmp_path / "log")
+    child = Managed(PYTHON, arguments(base, 8, "float32", adapters(16, 2)), tmp_path / "log")
     member = Member(Server("http://vllm", socket=child.socket), child)
     model = models.load(base, torch.float32)
     with closing(

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from agent.yardstick import write_adapter
 from memory.records import Generation
 from memory.testing import memory_store
+from service.engines import managed
 from service.engines.base import Engine, GenerateRequest, Message
 from service.engines.fleet import Fleet, Model
 from service.engines.managed import Managed, arguments, shares
@@ -28,14 +29,12 @@ from service.engines.wire import Refused
 from service.http import Service, create_app
 from tests.helpers.crowd import ask, check, crowd, gap_ratio, memory_mb, slope
 from tests.helpers.serving import live, make_service
+from tests.soak.conftest import ADAPTERS, PYTHON, RANK
 
-PYTHON = Path(".venv-vllm/bin/python").absolute()
 PROMPTS = ("The port is", "The best way to learn a language is", "Once upon a time", "My name is")
 TOKENS = 8
-ADAPTERS = 3
 KILLED_AT = 10  # swaps
 PRACTICE = Path("examples/practice/everyday.json")
-RANK = 48  # as our training makes them
 
 pytestmark = [
     pytest.mark.vllm,
@@ -73,24 +72,10 @@ class Site:
         return [said[number] for number in range(ADAPTERS)]
 
 
-@pytest.fixture(scope="session")
-def base() -> Path:
-    from agent import catalog
-
-    return catalog.resolve("smollm2-135m", Path.home() / ".cache" / "learnd")
-
-
-@pytest.fixture(scope="session")
-def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """As our training writes them, with random B: each says something else."""
-    root = tmp_path_factory.mktemp("adapters")
-    return [write_adapter(base, root / str(seed), seed, RANK) for seed in range(ADAPTERS)]
-
-
 @contextmanager
 def opened(servers: int, base: Path, adapters: list[Path], directory: Path) -> Iterator[Site]:
     """learnd in front of so many servers, all of them ready."""
-    options = arguments(base, RANK, 4, 16, "float32")
+    options = arguments(base, 16, "float32", managed.adapters(RANK, 4))
     children = [
         Managed(PYTHON, options, directory / f"{number}.log", cores)
         for number, cores in enumerate(shares(servers))

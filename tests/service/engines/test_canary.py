@@ -1,11 +1,12 @@
 """Tests of service.engines.canary."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
 from memory.testing import memory_store
-from service.engines.canary import Canary, Unfit
+from service.engines.base import GenerateRequest, Piece
+from service.engines.canary import Canary, Unfit, ask
 from tests.helpers.stores import add, learn
 
 
@@ -40,3 +41,15 @@ def test_where_nothing_was_right_or_learned_nothing_is_asked() -> None:
     rolled_back = store.activate(0, "rollback")
     for generation in (unlearned, rolled_back):
         Canary(store, exactly)(generation.number, ask)
+
+
+def test_questions_are_asked_closed_book_and_answered_in_their_order() -> None:
+    async def stream(request: GenerateRequest) -> AsyncGenerator[Piece, None]:
+        assert not isinstance(request.prompt, str)
+        (turn,) = request.prompt
+        assert turn.role == "user"
+        yield Piece(f"{turn.content} ", 1, 1)
+        yield Piece("Yes.", 1, 1, "stop")
+
+    assert ask(stream, ["One?", "Two?"]) == ["One? Yes.", "Two? Yes."]
+    assert ask(stream, []) == []

@@ -12,7 +12,7 @@ import pytest
 
 from memory.errors import BadConfig
 from service.engines import managed
-from service.engines.managed import DoesNotStart, Managed, arguments, cause, shares
+from service.engines.managed import DoesNotStart, Managed, adapters, arguments, cause, shares
 from service.engines.wire import Gone
 
 Start = Callable[[str], Managed]
@@ -149,7 +149,7 @@ def test_the_cause_is_the_first_error(tmp_path: Path, text: str, found: str) -> 
 
 @pytest.mark.parametrize(("rank", "allowed"), [(1, "1"), (2, "8"), (48, "64"), (512, "512")])
 def test_the_rank_is_one_that_vllm_takes(rank: int, allowed: str) -> None:
-    options = arguments(Path("/base"), rank, 4, 16, "float32", ["--more"])
+    options = arguments(Path("/base"), 16, "float32", adapters(rank, 4), ["--more"])
     assert options[options.index("--max-lora-rank") + 1] == allowed
     assert options[options.index("--max-loras") + 1] == "4"
     assert options[-1] == "--more"
@@ -157,7 +157,7 @@ def test_the_rank_is_one_that_vllm_takes(rank: int, allowed: str) -> None:
 
 def test_a_rank_beyond_vllms_is_refused() -> None:
     with pytest.raises(BadConfig, match=r"up to rank 512; train\.rank gives 600"):
-        arguments(Path("/base"), 600, 4, 16, "float32")
+        adapters(600, 4)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,109 @@
+"""The engine over vLLM servers of merged weights: every model has servers of its own.
+
+Weights are never replaced in a running server: a new generation's servers start beside the others,
+and go on to be the head only when they answer. A generation that has the weights of one that is
+there already, as after a rollback, shares its servers.
+"""
+
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from agent.endpoint import Endpoint
+from memory.errors import BadConfig, LearndError, Unavailable
+from service.engines.base import GenerateRequest, Piece
+from service.engines.canary import Ask, ask
+from service.engines.fleet import Fleet
+from service.engines.managed import DoesNotStart
+
+_WEIGHTS: Final = 0  # the only generation of each fleet: what its servers were started with
+
+
+class MergedEngine:
+    """A fleet for each directory of weights that is loaded."""
+
+    def __init__(
+        self,
+        open_fleet: Callable[[Path | None], Fleet],
+        canary: Callable[[int, Ask], None] = lambda generation, ask: None,
+    ) -> None:
+        self._open_fleet = open_fleet  # starts servers of these weights; None: of the base
+        self._canary = canary  # examines a generation before it is the head; or Unfit
+        self._lock = threading.Lock()  # guards what follows; never held while servers start
+        self._fleets: dict[Path | None, Fleet] = {}  # that answer
+        self._weights: dict[int, Path | None] = {}  # of every generation that is loaded
+        self._starting: Fleet | None = None  # does not answer yet
+        self._ending = ThreadPoolExecutor(1, thread_name_prefix="vllm-end")
+
+    @property
+    def alive(self) -> bool:
+        return all(fleet.alive for fleet in self._answering())
+
+    @property
+    def waiting(self) -> int:
+        return sum(fleet.waiting for fleet in self._answering())
+
+    @property
+    def fault(self) -> str | None:
+        """Why something cannot be answered at present; None: all is well."""
+        return next((fleet.fault for fleet in self._answering() if fleet.fault), None)
+
+    def load(self, generation: int, path: Path | None) -> None:
+        """Block until servers of these weights answer.
+
+        Raises Unfit, Unavailable; before anything was served also BadConfig, DoesNotStart.
+        """
+        with self._lock:
+            fleet = self._fleets.get(path)
+        fleet = fleet or self._started(generation, path)
+        with self._lock:
+            self._fleets[path] = fleet
+            self._weights[generation] = path
+
+    def unload(self, generation: int) -> None:
+        """Its servers end, unless another generation has the same weights."""
+        with self._lock:
+            path = self._weights.pop(generation)
+            if path not in self._weights.values():
+                self._ending.submit(self._fleets.pop(path).close)
+
+    async def stream(
+        self, generation: int, request: GenerateRequest
+    ) -> AsyncGenerator[Piece, None]:
+        fleet = self._fleets[self._weights[generation]]
+        async with aclosing(fleet.stream(_WEIGHTS, request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def endpoint(self) -> Endpoint | None:
+        """Study items are written by the child: no server holds the adapter for it."""
+        return None
+
+    def close(self) -> None:
+        for fleet in [*self._answering(), *([self._starting] if self._starting else [])]:
+            fleet.close()
+        self._ending.shutdown()
+
+    def _answering(self) -> list[Fleet]:
+        with self._lock:
+            return list(self._fleets.values())
+
+    def _started(self, generation: int, path: Path | None) -> Fleet:
+        """New servers, which answer, and know what they should."""
+        fleet = self._starting = self._open_fleet(path)
+        try:
+            fleet.load(_WEIGHTS, None)
+            if path is not None:
+                self._canary(generation, partial(ask, partial(fleet.stream, _WEIGHTS)))
+        except LearndError as error:
+            fleet.close()
+            if self._answering() and isinstance(error, BadConfig | DoesNotStart):
+                raise Unavailable(str(error)) from error  # no reason to end what answers
+            raise
+        finally:
+            self._starting = None
+        return fleet
