@@ -13,8 +13,8 @@ run: venv  ## learn $(DOCS), then serve on 127.0.0.1:8765
 	$(BIN)/learnd learn $(DOCS) --state $(STATE)
 	$(BIN)/learnd run $(DOCS) --state $(STATE)
 
-test: venv lint  ## lint, types, imports, tests
-	$(BIN)/pytest -m "not slow and not vllm"
+test: venv lint  ## lint, types, imports, tests; where `make vllm` was run, on a real vLLM too
+	$(BIN)/pytest -m "not slow$(if $(wildcard $(VLLM)/installed),, and not vllm)"
 
 test-all: venv lint vllm  ## the longer tests too, and those on a real vLLM
 	$(BIN)/pytest

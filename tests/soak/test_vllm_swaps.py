@@ -33,7 +33,7 @@ from tests.soak.conftest import ADAPTERS, PYTHON, RANK
 
 PROMPTS = ("The port is", "The best way to learn a language is", "Once upon a time", "My name is")
 TOKENS = 8
-KILLED_AT = 10  # swaps
+KILLED_AT = 50  # swaps
 PRACTICE = Path("examples/practice/everyday.json")
 
 pytestmark = [
@@ -246,13 +246,14 @@ def test_what_was_killed_comes_back_with_all_that_it_held(site: Site) -> None:
 def test_one_of_two_is_killed_in_the_middle(
     base: Path, adapters: list[Path], tmp_path: Path
 ) -> None:
+    """A quarter of an hour."""
     with opened(2, base, adapters, tmp_path) as site:
 
         def kill(number: int) -> None:
             if number == KILLED_AT:
                 os.kill(site.children[0].process_id or 0, signal.SIGKILL)
 
-        soak(site, 4 * KILLED_AT, 16, kill)
+        soak(site, 200, 16, kill)
         await_ready(site.fleet)
         members = site.fleet._roster.members
         assert members[0].holds == members[1].holds
