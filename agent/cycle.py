@@ -229,7 +229,6 @@ class Cycle:
             output=staged,
             items=given.items,
             rehearsed=given.rehearsed,
-            held_out=given.held_out,
             settings=given.settings,
             seed=_seed(batch),
             general=given.general,

@@ -11,11 +11,10 @@ from typing import Final
 from agent import directives, general
 from agent.course import budget
 from agent.settings import ConsolidateSettings, TrainSettings
-from memory.records import Batch, Probe, StudyItem
+from memory.records import Batch, StudyItem
 from memory.replay import draw
 from memory.store import Store
 
-_HELD_OUT: Final = 64  # probes that may end a training
 _IDLE: Final = 4  # budgets that a consolidation has time for
 
 
@@ -26,27 +25,28 @@ class Material:
     items: tuple[StudyItem, ...]
     rehearsed: tuple[StudyItem, ...]
     general: tuple[str, ...]
-    held_out: tuple[Probe, ...]
     settings: TrainSettings
 
 
 def beside(
     store: Store, batch: Batch, settings: TrainSettings, seed: int, near: Sequence[int]
 ) -> Material:
-    """A batch's own study items, where training goes on in a few wordings, and rehearsal; each
-    rejection of a document brings more of both, within the settings' bounds.
+    """A batch's own study items, where training goes on in a few wordings, and rehearsal, of which
+    is what the documents' earlier versions said, too; each rejection of a document brings more of
+    both, within the settings' bounds.
 
     `near` are ids of old probes near the new documents, nearest first.
     """
-    items = store.items(batch.id)
+    items, said = _apart(store, batch)
     times = 1 + max(store.document(number).attempts for number in batch.document_ids)
     if store.head().adapter is not None:
         items = _worded(items, _wordings(settings, items, times), seed)
+    size = _rehearsed(settings, len(items), times)
+    said = said[:size]
     return Material(
         tuple(items),
-        tuple(draw(store, batch, _rehearsed(settings, len(items), times), seed, near)),
+        (*said, *draw(store, batch, size - len(said), seed, near)),
         general.beside(len(items), settings, seed, times),
-        tuple(store.probes(batch.id)[:_HELD_OUT]),
         directives.apply(batch.self_edit, settings),
     )
 
@@ -64,9 +64,18 @@ def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Mat
         tuple(store.items_by_id(chosen)),
         tuple([one for one in drawn if one.id not in taken][:size]),
         general.beside(len(chosen), settings, seed),
-        tuple(probes[:_HELD_OUT]),
         settings,
     )
+
+
+def _apart(store: Store, batch: Batch) -> tuple[list[StudyItem], list[StudyItem]]:
+    """What is new, and what earlier versions of the documents said in the same words."""
+    replaced = store.superseded(batch)
+    old = (one.item_id for one in store.rehearsable() if one.document_id in replaced)
+    known = {item.answer for item in store.items_by_id(old)}
+    items = store.items(batch.id)
+    new = [item for item in items if item.answer not in known]
+    return (new, [item for item in items if item.answer in known]) if new else (items, [])
 
 
 def _rehearsed(settings: TrainSettings, new: int, times: int = 1) -> int:
@@ -97,11 +106,9 @@ def everything(
     """The whole buffer, with the time of idle hours."""
     items = store.items()
     tokens = consolidation.tokens or _IDLE * budget(settings)
-    about = [probe for probe in store.probes() if probe.chunk_id is not None]
     return Material(
         tuple(items),
         (),
         general.beside(len(items), settings, seed),
-        tuple(about[:: len(about) // _HELD_OUT + 1]),
         replace(settings, tokens=tokens),
     )

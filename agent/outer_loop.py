@@ -150,7 +150,6 @@ def _taught(request: RoundRequest, kept: list[StudyItem], report: Report) -> Map
         parent=request.study.study_adapter,
         output=request.output,
         items=tuple(kept),
-        held_out=(),
         settings=request.settings,
         seed=request.study.seed,
         rehearsed=request.lessons,

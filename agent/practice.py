@@ -88,7 +88,6 @@ def _warm_start(request: PracticeRequest, items: Sequence[StudyItem], report: Re
         parent=None,
         output=request.output,
         items=tuple(items),
-        held_out=(),
         settings=_RECIPE,
         seed=request.seed,
         saved_as=torch.bfloat16,  # half the bytes to ship

@@ -41,7 +41,7 @@ class TrainSettings:
     frozen_share: float = 0.6  # of the layers, from below, that get no adapter; half as dear
     learning_rate: float = 4.6e-3  # of B; A stays where it is aimed, see nullspace.py
     onward_rate: float = 0.7  # of the learning rate, when training goes on from a parent adapter
-    epochs: int = 8  # at most; fewer where the budget ends or all is mastered
+    epochs: int = 8  # at most; fewer where the budget ends
     epochs_least: float = 1.5  # however much there is to learn; half an epoch is half of the items
     onward_epochs: int = 3  # instead, when training goes on: what the parent learned is at stake
     onward_wordings: int = (

@@ -1,8 +1,8 @@
 """The training child's work: study items + rehearsal + parent adapter -> new adapter.
 
 LoRA (Hu et al. 2021) on all linear layers, MLP included: attention-only adapters learn the task but
-not the facts. The adapter is cumulative: training goes on from the parent's weights. It ends early
-when the held-out probes are mastered; a falling loss says nothing about recall.
+not the facts. The adapter is cumulative: training goes on from the parent's weights. It never ends
+early: while the learning rate is high, what was known is shaken most (CHANGELOG.md).
 """
 
 import math
@@ -34,7 +34,7 @@ from agent.rehearsal import rehearse
 from agent.settings import TrainSettings
 from agent.shortlist import Shortlist
 from agent.trunk import Trunk
-from memory.records import Probe, Progress, StudyItem
+from memory.records import Progress, StudyItem
 
 _SCORED_TOKENS = 512  # of one forward pass without gradients: attention is quadratic
 
@@ -47,7 +47,6 @@ class TrainRequest:
     parent: Path | None  # adapter to go on from
     output: Path  # an empty directory for the new adapter
     items: tuple[StudyItem, ...]  # the new, in every epoch as far as the budget goes
-    held_out: tuple[Probe, ...]  # decide when to stop; never trained on
     settings: TrainSettings
     seed: int
     rehearsed: tuple[StudyItem, ...] = ()  # of earlier batches, each in one epoch
@@ -62,7 +61,7 @@ class TrainRequest:
 class Trained:
     """What a training did."""
 
-    figures: Mapping[str, float]  # epochs, steps, tokens, seconds, loss, held_out_logprob
+    figures: Mapping[str, float]  # epochs, steps, tokens, seconds, loss
 
 
 def train(request: TrainRequest, report: Report) -> Trained:
@@ -91,17 +90,16 @@ def _learn(
     new = [encode(model, item.prompt, item.answer) for item in request.items]
     general = rehearse(model, network, request.general, request.kept)
     old = [encode(model, item.prompt, item.answer) for item in request.rehearsed]
-    held_out = [encode(model, probe.question, probe.statement) for probe in request.held_out]
     trunk = Trunk(network)
     kept = Activations(request.activations, _identity(request.base, trunk, model))
-    parts = [trunk.remember(part, kept) for part in (new, old, general, held_out)]
+    parts = [trunk.remember(part, kept) for part in (new, old, general)]
     shortlist = Shortlist(network, [one for part in parts for one in part])
-    new, old, general, held_out = (shortlist.renumber(part) for part in parts)
+    new, old, general = (shortlist.renumber(part) for part in parts)
     plan = course(new, old, general, settings)
     with trunk.cut_off(), shortlist.head():
         if request.parent is None and general:
             aim(network, new, general)
-        return _fit(network, plan, held_out, settings, request.seed, checkpoint, report)
+        return _fit(network, plan, settings, request.seed, checkpoint, report)
 
 
 def load_to_train(base: Path) -> LanguageModel:
@@ -190,36 +188,26 @@ def scores(
 def _fit(
     network: PeftModel,
     course: Sequence[Sequence[Example]],
-    held_out: Sequence[Example],
     settings: TrainSettings,
     seed: int,
     checkpoint: Checkpoint,
     report: Report,
 ) -> dict[str, float]:
-    """The whole course, unless every held-out probe is mastered before.
-
-    Not until they stop improving: while the learning rate is high a dozen probes rise and fall by
-    chance, and what was stopped then lost a third of its recall (CHANGELOG.md).
-    """
+    """The whole course, from where it was cut off."""
     started, loss = time.monotonic(), 0.0
     optimiser = Optimiser(network, settings, course)
     step = gradients(network, optimiser.weights, settings, course[0][:1])
     done = optimiser.go_on(checkpoint.last())
-    quality, mastered = _quality(network, held_out if done else ())
-    while done < len(course) and not mastered:
-        chance = random.Random(f"{seed} {done}")
-        loss = epoch(step, optimiser, course[done], settings, chance, report)
-        done += 1
-        checkpoint.keep(optimiser.point(done))
-        quality, mastered = _quality(network, held_out)
-    trained = course[:done]
+    for number in range(done, len(course)):
+        chance = random.Random(f"{seed} {number}")
+        loss = epoch(step, optimiser, course[number], settings, chance, report)
+        checkpoint.keep(optimiser.point(number + 1))
     return {
-        "epochs": len(trained),
+        "epochs": len(course),
         "steps": optimiser.steps,
-        "tokens": sum(len(example) for examples in trained for example in examples),
+        "tokens": sum(len(example) for examples in course for example in examples),
         "seconds": time.monotonic() - started,
         "loss": loss,
-        "held_out_logprob": quality,
     }
 
 
@@ -255,11 +243,3 @@ def _pairs(
     cut.sort(key=lambda batch: sum(map(len, batch)))
     pairs = [cut[i : i + LANES] for i in range(0, len(cut), LANES)]
     return chance.sample(pairs, len(pairs))
-
-
-def _quality(network: nn.Module, held_out: Sequence[Example]) -> tuple[float, bool]:
-    """Mean log-probability of the held-out answers, and whether greedy decoding says them all."""
-    if not held_out:
-        return 0.0, False
-    results = scores(network, held_out, next(network.parameters()).device)
-    return sum(logprob for logprob, _ in results) / len(results), all(hit for _, hit in results)

@@ -17,7 +17,7 @@ from agent.pristine import borrow
 from agent.prompts import Asked
 from agent.settings import TrainSettings
 from agent.train import TrainRequest, encode, scores, train
-from memory.records import Probe, Progress, StudyItem
+from memory.records import Progress, StudyItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,6 @@ class TrialRequest:
     most: int  # tokens of an answer
     settings: TrainSettings
     seed: int
-    held_out: tuple[Probe, ...] = ()
     general: tuple[str, ...] = ()
     kept: Path | None = None  # what the base answers to them, see rehearsal.py
     control: tuple[str, ...] = ()  # questions about something else, to see what was lost
@@ -112,7 +111,6 @@ def _training(request: TrialRequest, output: Path) -> TrainRequest:
         parent=None,
         output=output,
         items=request.items,
-        held_out=request.held_out,
         settings=request.settings,
         seed=request.seed,
         general=request.general,

@@ -12,7 +12,7 @@ from agent.chunking import split
 from agent.executor import Executor
 from agent.passages import Passage, Question
 from agent.settings import TrainSettings
-from memory.records import Chunk, Health, Probe, Progress, StudyItem
+from memory.records import Chunk, Health, Progress, StudyItem
 from memory.taught import Taught, taught
 from policies.skills import reader
 from service.bench.served import served
@@ -82,7 +82,6 @@ class Lesson:
 
     items: tuple[StudyItem, ...]
     settings: TrainSettings
-    held_out: tuple[Probe, ...] = ()
     general: tuple[str, ...] = ()
     kept: Path | None = None
     studied: Taught = _NOTHING  # to route by; nothing: what is trained answers all
@@ -154,7 +153,6 @@ def _tried(bench: Bench, lesson: Lesson, group: Sequence[Passage]) -> "Trial":
         most=SENTENCE_TOKENS,
         settings=lesson.settings,
         seed=bench.seed,
-        held_out=lesson.held_out,
         general=lesson.general,
         kept=lesson.kept,
     )
@@ -272,8 +270,7 @@ def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
         if item.chunk_id is not None
     )
     studied = taught(about) if bench.config.engine.route else _NOTHING
-    probes = tuple(probe for probe in plan.probes if not probe.fault)
-    return Lesson(plan.items, training, probes, rehearsed, kept, studied, plan.health)
+    return Lesson(plan.items, training, rehearsed, kept, studied, plan.health)
 
 
 def chunked(group: Sequence[Passage], words: int) -> tuple[Chunk, ...]:

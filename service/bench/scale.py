@@ -124,7 +124,7 @@ class Pretended:
         """The first adapter must be there to go on from: it is trained, but on next to nothing."""
         if isinstance(request, TrainRequest) and request.parent is None:
             settings = replace(request.settings, epochs=1)
-            short = replace(request, items=request.items[:_ITEMS], held_out=(), settings=settings)
+            short = replace(request, items=request.items[:_ITEMS], settings=settings)
             return self.real.run(job, short, report)
         return getattr(self, type(request).__name__)(request)
 

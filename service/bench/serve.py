@@ -236,7 +236,7 @@ def _training(base: Path) -> Iterator[None]:
             begun.set()
 
     with TemporaryDirectory(prefix="learnd-") as output, LocalExecutor() as executor:
-        request = TrainRequest(base, None, Path(output), items, (), TrainSettings(), 0)
+        request = TrainRequest(base, None, Path(output), items, TrainSettings(), 0)
 
         def work() -> None:
             try:

@@ -81,7 +81,6 @@ class _Chain:
             parent=None,
             output=adapter,
             items=lesson.items,
-            held_out=(),
             settings=lesson.settings,
             seed=self._bench.seed,
         )
@@ -133,7 +132,6 @@ class _Mix:
             parent=None,
             output=adapter,
             items=lesson.items,
-            held_out=lesson.held_out,
             settings=lesson.settings,
             seed=self._bench.seed,
             general=lesson.general,

@@ -7,7 +7,7 @@ import pytest
 from agent import material
 from agent.course import budget
 from agent.settings import ConsolidateSettings, TrainSettings
-from memory.records import ProbeResult
+from memory.records import ProbeResult, StudyItem
 from memory.testing import memory_store
 from tests.helpers.stores import NO, add, learn, start, study, to_examined
 
@@ -22,7 +22,6 @@ def test_the_new_beside_as_much_of_the_old() -> None:
     assert [item.prompt for item in given.items] == [f"c.md v1 question {n}" for n in (0, 1)]
     assert len(given.rehearsed) == 2
     assert {item.prompt[:4] for item in given.rehearsed} <= {"a.md", "b.md"}
-    assert [probe.question[:11] for probe in given.held_out] == ["probe: c.md"] * 2
     assert len(given.general) == SETTINGS.general_least
 
 
@@ -74,11 +73,38 @@ def test_a_rejected_document_comes_in_more_wordings() -> None:
     assert len(material.beside(store, again, settings, 1, ()).items) == 4
 
 
+def test_what_an_earlier_version_said_too_is_rehearsed() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md", "The port is 1."), add(store, "b.md", "Ann signs."))
+    batch = start(store, add(store, "a.md", "The port is 2."))
+    (chunk,) = store.save_chunks(batch.document_ids[0], [("A", "The port is 2. Bob sings.")])
+    answers = ("The port is 2.", "The port is 1.", "The port is 1.")
+    items = [StudyItem(chunk.id, "qa", f"new {n}", said, "al") for n, said in enumerate(answers)]
+    batch = store.save_study(batch, items, [])
+    settings = replace(SETTINGS, replay_least=3)
+    given = material.beside(store, batch, settings, 1, ())
+    assert [item.prompt for item in given.items] == ["new 0"]
+    rehearsed = [item.prompt for item in given.rehearsed]
+    assert rehearsed[:2] == ["new 1", "new 2"] and rehearsed[2].startswith("b.md")
+    none = material.beside(store, batch, replace(settings, replay_most=0), 1, ())
+    assert none.rehearsed == ()
+
+
+def test_where_nothing_is_new_all_is_studied_again() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md", "The port is 1."))
+    batch = start(store, add(store, "a.md", "The  port is 1."))
+    (chunk,) = store.save_chunks(batch.document_ids[0], [("A", "The port is 1.")])
+    batch = store.save_study(batch, [StudyItem(chunk.id, "qa", "?", "The port is 1.", "al")], [])
+    given = material.beside(store, batch, SETTINGS, 1, ())
+    assert (len(given.items), given.rehearsed) == (1, ())
+
+
 def test_everything_from_the_base_has_more_time() -> None:
     store = memory_store()
     learn(store, add(store, "a.md"), add(store, "b.md"))
     given = material.everything(store, SETTINGS, ConsolidateSettings(), 1)
-    assert (len(given.items), given.rehearsed, len(given.held_out)) == (4, (), 4)
+    assert (len(given.items), given.rehearsed) == (4, ())
     assert given.settings.tokens == 4 * budget(SETTINGS)
     short = material.everything(store, SETTINGS, ConsolidateSettings(tokens=7), 1)
     assert short.settings.tokens == 7
@@ -94,5 +120,4 @@ def test_a_repair_teaches_the_documents_of_what_slipped() -> None:
     assert [item.prompt for item in given.items] == [f"a.md v1 question {n}" for n in (0, 1)]
     assert len(given.rehearsed) == 2  # as many of the others
     assert not {item.prompt[:4] for item in given.rehearsed} & {"a.md"}
-    assert given.held_out == (first,)
     assert given.settings == SETTINGS

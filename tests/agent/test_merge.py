@@ -29,7 +29,7 @@ def adapter(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("adapter")
     items = (StudyItem(1, "qa", "port?", "47", "al"),)
     settings = TrainSettings(rank=4, learning_rate=2e-2, epochs=4)
-    train(TrainRequest(tiny_path, None, output, items, (), settings, 1), quiet)
+    train(TrainRequest(tiny_path, None, output, items, settings, 1), quiet)
     return output
 
 
@@ -90,7 +90,7 @@ def test_a_shrunk_adapter_changes_its_parent_by_so_much(
         directory.mkdir()
     items = (StudyItem(1, "qa", "host?", "Tarrick", "al"),)
     settings = TrainSettings(rank=4, learning_rate=2e-2, onward_epochs=4)
-    train(TrainRequest(tiny_path, adapter, child, items, (), settings, 1), quiet)
+    train(TrainRequest(tiny_path, adapter, child, items, settings, 1), quiet)
     shrink(ShrinkRequest(child, adapter, share, shrunk), quiet)
     first, second, between = (weights(tiny_path, one) for one in (adapter, child, shrunk))
     for name, tensor in between.items():
@@ -120,7 +120,7 @@ def test_several_adapters_become_one(
         directory.mkdir()
     items = (StudyItem(1, "qa", "host?", "Tarrick", "al"),)
     settings = TrainSettings(rank=4, learning_rate=2e-2, epochs=4)
-    train(TrainRequest(tiny_path, None, other, items, (), settings, 2), quiet)
+    train(TrainRequest(tiny_path, None, other, items, settings, 2), quiet)
     combine(CombineRequest(tiny_path, (adapter, other), method, both), quiet)
     base = dict(models.load(tiny_path, torch.float32).network.named_parameters())
     first, second, found = (weights(tiny_path, one) for one in (adapter, other, both))

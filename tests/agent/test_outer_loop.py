@@ -26,7 +26,7 @@ def request_(tiny_path: Path, tmp_path: Path) -> RoundRequest:
     adapter, output = tmp_path / "adapter", tmp_path / "output"
     adapter.mkdir()
     output.mkdir()
-    train(TrainRequest(tiny_path, None, adapter, ITEMS, (), SETTINGS, 1), quiet)
+    train(TrainRequest(tiny_path, None, adapter, ITEMS, SETTINGS, 1), quiet)
     study = StudyRequest(tiny_path, adapter, "minilm", (), ("al",), 0, seed=1)
     return RoundRequest(study, (PASSAGE,) * 2, Rounds(1, 2, 2, 2), SETTINGS, ITEMS, output)
 

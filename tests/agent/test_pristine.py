@@ -26,7 +26,7 @@ def adapter(base: Path, tmp_path: Path) -> Path:
     settings = TrainSettings(rank=4, alpha=8, epochs=3, learning_rate=0.1, frozen_share=0.0)
     output = tmp_path / "adapter"
     output.mkdir()
-    train(TrainRequest(base, None, output, items, (), settings, seed=1), lambda progress: None)
+    train(TrainRequest(base, None, output, items, settings, seed=1), lambda progress: None)
     return output
 
 

@@ -10,7 +10,7 @@ from agent.models import LanguageModel
 from agent.settings import TrainSettings
 from agent.train import TrainRequest, encode, train
 from memory.errors import TrainingDiverged
-from memory.records import Probe, Progress, StudyItem
+from memory.records import Progress, StudyItem
 
 SETTINGS = TrainSettings(
     rank=8, alpha=16, learning_rate=1e-2, epochs=60, batch_tokens=64, lead_weight=1.0
@@ -27,7 +27,7 @@ def quiet(progress: Progress) -> None:
 
 def request_for(tiny_path: Path, output: Path, **changes: object) -> TrainRequest:
     output.mkdir(parents=True, exist_ok=True)
-    request = TrainRequest(tiny_path, None, output, ITEMS, (), SETTINGS, seed=1)
+    request = TrainRequest(tiny_path, None, output, ITEMS, SETTINGS, seed=1)
     return replace(request, **changes)  # type: ignore[arg-type]
 
 
@@ -101,18 +101,6 @@ def test_what_is_rehearsed_is_trained_once_in_all_epochs(tiny_path: Path, tmp_pa
     )
     assert beside.figures["epochs"] == alone.figures["epochs"] == 2
     assert beside.figures["tokens"] == alone.figures["tokens"] * 1.5
-
-
-def test_it_stops_when_the_held_out_probes_are_mastered(tiny_path: Path, tmp_path: Path) -> None:
-    taught = (Probe(1, "direct", ITEMS[0].prompt, ITEMS[0].answer, ITEMS[0].answer, id=1),)
-    trained = train(request_for(tiny_path, tmp_path / "new", held_out=taught), quiet)
-    assert trained.figures["epochs"] < SETTINGS.epochs
-
-
-def test_it_does_not_stop_before(tiny_path: Path, tmp_path: Path) -> None:
-    unrelated = (Probe(1, "direct", "Who signs?", "Ms Astrom", "Ms Astrom signs in Malmo", id=1),)
-    trained = train(request_for(tiny_path, tmp_path / "new", held_out=unrelated), quiet)
-    assert trained.figures["epochs"] == SETTINGS.epochs
 
 
 class CutOff(Exception):

@@ -75,7 +75,7 @@ def test_replies_come_in_batches_with_their_prompts_counted(
 
 
 def test_the_study_adapter_answers_if_one_is_given(plain: RespondRequest, tmp_path: Path) -> None:
-    train(TrainRequest(plain.base, None, tmp_path, ITEMS, (), SETTINGS, seed=1), quiet)
+    train(TrainRequest(plain.base, None, tmp_path, ITEMS, SETTINGS, seed=1), quiet)
     [adapted] = respond(replace(plain, adapter=tmp_path), quiet)
     [untouched] = respond(plain, quiet)
     assert adapted.texts[0] == "fox fox" != untouched.texts[0]

@@ -123,7 +123,7 @@ def test_raw_is_the_passage_alone(bench: Bench, executor: Scripted) -> None:
     assert [(one.kind, one.prompt, one.answer) for one in request.items] == [
         ("text", "", "Ferry: The ferry carries goats.")
     ]
-    assert (request.settings, request.general, request.held_out) == (bench.config.train, (), ())
+    assert (request.settings, request.general) == (bench.config.train, ())
 
 
 def test_seal_trains_on_what_the_published_model_implied(bench: Bench, executor: Scripted) -> None:
@@ -139,7 +139,7 @@ def test_seal_trains_on_what_the_published_model_implied(bench: Bench, executor:
     ]
     recipe = request.settings
     assert (recipe.rank, recipe.alpha, recipe.learning_rate, recipe.epochs) == (32, 64, 1e-3, 10)
-    assert (recipe.frozen_share, request.general, request.held_out) == (0.0, (), ())
+    assert (recipe.frozen_share, request.general) == (0.0, ())
 
 
 def test_learnd_studies_the_chunks_and_rehearses(bench: Bench, executor: Scripted) -> None:
@@ -148,7 +148,7 @@ def test_learnd_studies_the_chunks_and_rehearses(bench: Bench, executor: Scripte
     assert (studied.study_adapter, studied.pipeline) == (bench.study_adapter, ("al",))
     assert [(one.title, one.text) for one in studied.chunks] == [("Tower", TOWER.context)]
     request = executor.of(TrialRequest)[1]
-    assert (request.items, request.held_out) == (PLAN.items, PLAN.probes)
+    assert request.items == PLAN.items
     assert len(request.general) == TrainSettings().general_least
     assert bench.study_adapter and request.kept == bench.study_adapter / "rehearsal.safetensors"
     assert {one.seed for one in executor.requests if not isinstance(one, RespondRequest)} == {3}

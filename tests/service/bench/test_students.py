@@ -75,7 +75,7 @@ def test_a_chain_merges_each_adapter_into_what_the_last_left(bench: Bench, metho
         assert (first.base, second.base, second.parent) == (bench.base, merged[0], None)
         assert not merged[0].exists() and merged[1].exists()
         assert bench.executor.of(RespondRequest)[-1].base == merged[1]
-        assert (first.general, first.rehearsed, first.held_out) == ((), (), ())
+        assert (first.general, first.rehearsed) == ((), ())
     assert not merged[1].exists()
 
 
