@@ -32,15 +32,16 @@ def beside(
     store: Store, batch: Batch, settings: TrainSettings, seed: int, near: Sequence[int]
 ) -> Material:
     """A batch's own study items, where training goes on in a few wordings, and rehearsal, of which
-    is what the documents' earlier versions said, too; each rejection of a document brings more of
-    both, within the settings' bounds.
+    is what the documents' earlier versions said, too. Each rejection of a document brings more
+    rehearsal, within the settings' bounds, and more wordings unless it was for harm alone.
 
     `near` are ids of old probes near the new documents, nearest first.
     """
     items, said = _apart(store, batch)
     times = 1 + max(store.document(number).attempts for number in batch.document_ids)
     if store.head().adapter is not None:
-        items = _worded(items, _wordings(settings, items, times), seed)
+        more = 1 if _did_harm(store, batch) else times
+        items = _worded(items, _wordings(settings, items, more), seed)
     size = _rehearsed(settings, len(items), times)
     said = said[:size]
     return Material(
@@ -76,6 +77,14 @@ def _apart(store: Store, batch: Batch) -> tuple[list[StudyItem], list[StudyItem]
     items = store.items(batch.id)
     new = [item for item in items if item.answer not in known]
     return (new, [item for item in items if item.answer in known]) if new else (items, [])
+
+
+def _did_harm(store: Store, batch: Batch) -> bool:
+    """Whether the documents were rejected last for nothing but what others lost by them."""
+    before = [one for one in store.batches() if one.id < batch.id and one.verdict]
+    ours = [one for one in before if set(one.document_ids) & set(batch.document_ids)]
+    verdict = ours[-1].verdict if ours else None
+    return verdict is not None and verdict.harmed
 
 
 def _rehearsed(settings: TrainSettings, new: int, times: int = 1) -> int:

@@ -63,14 +63,18 @@ def test_a_single_fact_comes_in_as_many_wordings_as_the_least_rehearsal_outweigh
     assert len(material.beside(store, batch, settings, 1, ()).items) == wordings
 
 
-def test_a_rejected_document_comes_in_more_wordings() -> None:
+@pytest.mark.parametrize(("harmed", "wordings"), [(False, 4), (True, 2)])
+def test_a_rejected_document_comes_in_more_wordings_unless_it_did_harm(
+    harmed: bool, wordings: int
+) -> None:
     store = memory_store()
-    learn(store, add(store, "a.md"))
+    learn(store, *(add(store, f"{number}.md", f"text {number}") for number in range(9)))
     late = add(store, "b.md")
-    store.save_verdict(to_examined(store, start(store, late)), NO)
+    store.save_verdict(to_examined(store, start(store, late)), replace(NO, harmed=harmed))
     again = study(store, start(store, late), 5)
     settings = replace(SETTINGS, onward_wordings=2)
-    assert len(material.beside(store, again, settings, 1, ()).items) == 4
+    given = material.beside(store, again, settings, 1, ())
+    assert (len(given.items), len(given.rehearsed)) == (wordings, 2 * wordings)
 
 
 def test_what_an_earlier_version_said_too_is_rehearsed() -> None:
