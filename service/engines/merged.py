@@ -68,8 +68,9 @@ class MergedEngine:
         """Its servers end, unless another generation has the same weights."""
         with self._lock:
             path = self._weights.pop(generation)
-            if path not in self._weights.values():
-                self._ending.submit(self._fleets.pop(path).close)
+            unused = path not in self._weights.values()
+            if unused and (fleet := self._fleets.pop(path, None)):  # none: all are closed
+                self._ending.submit(fleet.close)
 
     async def stream(
         self, generation: int, request: GenerateRequest
@@ -84,7 +85,9 @@ class MergedEngine:
         return None
 
     def close(self) -> None:
-        for fleet in [*self._answering(), *([self._starting] if self._starting else [])]:
+        with self._lock:
+            left, self._fleets = list(self._fleets.values()), {}
+        for fleet in [*left, *([self._starting] if self._starting else [])]:
             fleet.close()
         self._ending.shutdown()
 

@@ -119,3 +119,11 @@ def test_a_server_that_is_lost_is_a_fault(scene: Scene) -> None:
     with fleet._roster.change:
         assert fleet._roster.change.wait_for(lambda: scene.engine.fault is not None, 10)
     assert "is not healthy" in (scene.engine.fault or "")
+
+
+def test_what_is_closed_may_still_be_unloaded(scene: Scene) -> None:
+    """The last request ends after the engine."""
+    scene.engine.load(1, scene.weights("one"))
+    scene.engine.close()
+    assert not scene.opened[0].alive
+    scene.engine.unload(1)
