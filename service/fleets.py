@@ -1,7 +1,7 @@
 """Opens the vLLM servers that the configuration names, or starts our own."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from memory.artifacts import Artifacts, rank_of
 from memory.durable import disk_full_named, publish_directory
 from service.config import Config
-from service.engines.canary import Canary
+from service.engines.canary import Ask, Canary, trusting
 from service.engines.fleet import Fleet, Model
 from service.engines.managed import Managed, adapters, arguments, shares
 from service.engines.merged import MergedEngine
@@ -78,6 +78,13 @@ def open_merged(config: Config, base: Path, state: "State") -> MergedEngine:
     from agent.examine import is_right
 
     logs = config.state if state.writable else None
+    return merged(config, base, logs, Canary(state.store, is_right))
+
+
+def merged(
+    config: Config, base: Path, logs: Path | None, canary: Callable[[int, Ask], None] = trusting
+) -> MergedEngine:
+    """The same, without a state directory."""
     limit = config.server.parallel + config.server.queue
 
     def open_one(weights: Path | None) -> Fleet:
@@ -86,7 +93,7 @@ def open_merged(config: Config, base: Path, state: "State") -> MergedEngine:
         started = _managed(config, model, (), log)
         return Fleet(started, Model(model, model.name, ""), limit, config.engine.start_seconds)
 
-    return MergedEngine(open_one, Canary(state.store, is_right))
+    return MergedEngine(open_one, canary)
 
 
 def members(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:

@@ -36,14 +36,11 @@ class Course:
 @contextmanager
 def embedded(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
     """The engine in this process; swaps go to and fro between weights that differ a little."""
-    from agent import yardstick
     from agent.lanes import alone
     from service.engines.embedded import opened
 
-    others = (scratch / "one", scratch / "other")
     with alone():  # or this thread, too, would keep workers
-        for seed, other in enumerate(others, course.seed):
-            yardstick.disturb(course.weights or course.base, other, seed)
+        others = _disturbed(course, scratch)
     clients = course.clients
     dtype = config.engine.dtype
     with closing(opened(course.base, clients, clients, lambda: course.recited, dtype)) as engine:
@@ -69,15 +66,40 @@ def vllm(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
         yield Contender(fleet, adapters)
 
 
+@contextmanager
+def merged(config: Config, course: Course, scratch: Path) -> Iterator[Contender]:
+    """vLLM servers for each generation's merged weights; swaps as in the embedded engine."""
+    others = _disturbed(course, scratch)
+    server = replace(config.server, parallel=course.clients, queue=course.clients)
+    config = config.model_copy(update={"server": server})
+    with closing(fleets.merged(config, course.base, None)) as engine:
+        engine.load(0, course.weights)
+        yield Contender(engine, others)
+
+
+def _disturbed(course: Course, scratch: Path) -> tuple[Path, ...]:
+    """Weights that differ a little from those that are measured, and from each other."""
+    from agent import yardstick
+
+    others = (scratch / "one", scratch / "other")
+    for seed, other in enumerate(others, course.seed):
+        yardstick.disturb(course.weights or course.base, other, seed)
+    return others
+
+
 Opener = Callable[[Config, Course, Path], AbstractContextManager[Contender]]
-OPENERS: Final[dict[str, Opener]] = {"embedded": embedded, "vllm": vllm}
+OPENERS: Final[dict[str, Opener]] = {
+    "embedded": embedded,
+    "vllm": vllm,
+    "merged": merged,
+}
 
 
 def chosen(config: Config) -> list[str]:
-    """The embedded engine, and vLLM beside it if it is configured. Raises BadConfig if that is not
-    installed: before anything is measured."""
+    """The embedded engine, and vLLM beside it as far as it is configured. Raises BadConfig if that
+    is not installed: before anything is measured."""
     if config.engine.kind == "embedded":
         return ["embedded"]
     if not config.engine.urls:
         require_python(config.engine.python)
-    return ["embedded", "vllm"]
+    return ["embedded", "merged" if config.engine.weights == "merged" else "vllm"]

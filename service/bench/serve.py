@@ -1,7 +1,8 @@
 """`learnd bench serve`: how fast are answers, and what do training and a swap cost?
 
 embedded  the engine of the daemon, asked by clients that come at random, and by one alone
-vllm      with `--engine vllm` the other one, too, on the same questions
+vllm      with `--engine vllm` the other one, too, on the same questions; with `engine.weights =
+          "merged"` it is called `merged`
 generate  model.generate, one request after the other; and, for information, batches of as many
 
 With `--taught DIR` the model of a state directory is asked about what it was taught: there the

@@ -60,6 +60,10 @@ class Canary:
         return [probe for probe in self.store.probes(batch) if probe.id in right][:PROBES]
 
 
+def trusting(generation: int, ask: Ask) -> None:
+    """Examines nothing."""
+
+
 def ask(
     stream: Callable[[GenerateRequest], AsyncGenerator[Piece, None]], questions: Sequence[str]
 ) -> list[str]:

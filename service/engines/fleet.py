@@ -17,7 +17,7 @@ from typing import Final
 from agent.endpoint import Endpoint
 from memory.errors import BadConfig, Busy, LearndError
 from service.engines.base import GenerateRequest, Piece
-from service.engines.canary import Ask, ask
+from service.engines.canary import Ask, ask, trusting
 from service.engines.managed import DoesNotStart
 from service.engines.resume import Told, repeatable
 from service.engines.roster import Member, Roster
@@ -58,7 +58,7 @@ class Fleet:
         limit: int,
         start_seconds: float,
         beat: float = BEAT_SECONDS,
-        canary: Callable[[int, Ask], None] = lambda generation, ask: None,
+        canary: Callable[[int, Ask], None] = trusting,
         writing: int = 0,
     ) -> None:
         self._roster = Roster(members)

@@ -16,7 +16,7 @@ from typing import Final
 from agent.endpoint import Endpoint
 from memory.errors import BadConfig, LearndError, Unavailable
 from service.engines.base import GenerateRequest, Piece
-from service.engines.canary import Ask, ask
+from service.engines.canary import Ask, ask, trusting
 from service.engines.fleet import Fleet
 from service.engines.managed import DoesNotStart
 
@@ -29,7 +29,7 @@ class MergedEngine:
     def __init__(
         self,
         open_fleet: Callable[[Path | None], Fleet],
-        canary: Callable[[int, Ask], None] = lambda generation, ask: None,
+        canary: Callable[[int, Ask], None] = trusting,
     ) -> None:
         self._open_fleet = open_fleet  # starts servers of these weights; None: of the base
         self._canary = canary  # examines a generation before it is the head; or Unfit
