@@ -22,7 +22,10 @@ from memory.taught import Taught
 _STATED: Final = 0.7  # of a question's nearness to what was stated counts for it
 _ASKED: Final = 0.3  # and of that to what was asked
 _COMMON: Final = 0.5  # of that to general questions counts against it
-_LEAST: Final = 0.18  # the sum from which the taught weights answer
+_LEAST: Final = 0.18  # the least sum from which the taught weights answer
+_MOST: Final = 0.25  # the same where that would leave too many questions about the documents
+_SAME: Final = 0.999  # cosine of a text and itself
+_LEAVE: Final = 0.95  # of general questions that must fall below, however much was studied
 
 
 class Router:
@@ -33,18 +36,33 @@ class Router:
         self._questions = questions
         self._embed = embed
         self._general = embed(general.everything())  # [texts, dimension]
+        self._bound = _LEAST
 
     def refresh(self, studied: Taught, save: bool) -> None:
-        """Take this as what was studied; see TextIndex.refresh()."""
+        """Take this as what was studied; see TextIndex.refresh().
+
+        The more was studied, the nearer anything lies to some of it: the bound rises with that.
+        """
         self._statements.refresh({_key(text): text for text in studied.statements}, save)
         self._questions.refresh({_key(text): text for text in studied.questions}, save)
+        own = self._general @ self._general.T
+        others = np.where(own > _SAME, 0, own).max(axis=1)
+        sums = self._sums(self._general, others)
+        self._bound = min(_MOST, max(_LEAST, float(np.quantile(sums, _LEAVE))))
 
     def is_studied(self, questions: Sequence[str]) -> bool:
         """Whether any of them is about what was studied."""
         vectors = self._embed(questions)
-        stated, asked = (_nearest(one, vectors) for one in (self._statements, self._questions))
         common = (vectors @ self._general.T).max(axis=1)
-        return bool((_STATED * stated + _ASKED * asked - _COMMON * common).max() >= _LEAST)
+        return bool(self._sums(vectors, common).max() >= self._bound)
+
+    def _sums(
+        self, vectors: NDArray[np.float32], common: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """How far each of them [vectors] is about what was studied, not about common things."""
+        stated, asked = (_nearest(one, vectors) for one in (self._statements, self._questions))
+        sums: NDArray[np.float32] = _STATED * stated + _ASKED * asked - _COMMON * common
+        return sums
 
 
 def _nearest(index: TextIndex, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

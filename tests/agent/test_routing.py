@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from agent import general
 from agent.routing import Router
 from memory.index import Embed, TextIndex
 from memory.taught import Taught
@@ -33,6 +34,16 @@ def test_what_everybody_knows_is_left_to_the_base(state: Path) -> None:
     router.refresh(Taught((f"Capitals: {near} Paris.",), (near,)), save=True)
     assert router.is_studied([near])
     assert not router.is_studied(["What is the chemical symbol for gold?"])
+
+
+def test_the_bound_rises_with_what_is_studied_within_limits(state: Path) -> None:
+    router = router_in(state)
+    router.refresh(STUDIED, save=False)
+    few = router._bound
+    common = tuple(general.everything()[:60])
+    router.refresh(Taught(common, common), save=False)
+    assert (few, router._bound) == (0.18, 0.25)
+    assert router.is_studied([common[0]])
 
 
 def test_it_follows_what_is_studied(state: Path) -> None:

@@ -38,7 +38,8 @@ def daemon(docs: Path, state: Path, weights: str) -> Iterator[str]:
     )
     assert process.stdout is not None
     try:
-        yield str(json.loads(process.stdout.readline())["url"])
+        said = "".join(iter(process.stdout.readline, "}\n"))
+        yield str(json.loads(said + "}")["url"])
     finally:
         process.terminate()
         ended = process.wait(60)

@@ -12,7 +12,7 @@ import pytest
 from agent.examine import is_right
 from agent.merge import MergeRequest, merge
 from memory.testing import memory_store
-from service import fleets, wiring
+from service import fleets
 from service.config import load
 from service.engines.canary import Canary, Unfit
 from service.engines.merged import MergedEngine
@@ -58,10 +58,7 @@ def site(base: Path, adapters: list[Path], state: Path, tmp_path: Path) -> Itera
         merge(MergeRequest(base, adapter, directory), lambda progress: None)
     engine = {"kind": "vllm", "weights": "merged", "dtype": "float32", "python": PYTHON}
     config = load(None, {"state": state, "engine": engine})
-    with (
-        wiring.open_state(config) as opened,
-        closing(fleets.open_merged(config, base, opened)) as merged,
-    ):
+    with closing(fleets.merged(config, base, state)) as merged:
         service = make_service(
             tmp_path, merged, memory_store(), lambda each: models[each.number % MODELS]
         )
