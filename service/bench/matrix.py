@@ -4,13 +4,12 @@ Rows are moments, columns are batches, values are shares of right answers (Lopez
 NeurIPS 2017, for backward transfer; the layout is that of Zweiger et al. 2025, figure 6).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from service import render
+import typer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +52,17 @@ def mean(matrices: Sequence[Matrix]) -> Matrix:
 
 
 def show(method: str, matrix: Matrix) -> None:
-    """Print a matrix as SEAL prints its own: in percent, one line a moment."""
-    moments = [("base", matrix.base), *((str(k), row) for k, row in enumerate(matrix.rows, 1))]
-    render.table(method, [_line(moment, row, len(matrix.base)) for moment, row in moments])
+    """Print a matrix as SEAL prints its own: in percent, one line a moment. Without borders, so
+    that twenty batches fit a terminal."""
+    numbers = range(1, len(matrix.base) + 1)
+    typer.echo(f"{method}: percent right, after batch (rows) about batch (columns)")
+    typer.echo(_line("", map(str, numbers)))
+    for moment, row in [("base", matrix.base), *zip(map(str, numbers), matrix.rows, strict=False)]:
+        typer.echo(_line(moment, (f"{100 * value:.0f}" for value in row)))
 
 
-def _line(moment: str, row: Sequence[float], width: int) -> Mapping[str, Any]:
-    cells = [f"{100 * value:.0f}" for value in row]
-    cells += [""] * (width - len(cells))
-    return {"after": moment, **{str(k): cell for k, cell in enumerate(cells, 1)}}
+def _line(moment: str, cells: Iterable[str]) -> str:
+    return f"{moment:>4} " + "".join(f"{cell:>4}" for cell in cells)
 
 
 def draw(matrices: Mapping[str, Matrix], file: Path) -> None:
