@@ -76,7 +76,8 @@ def draw(matrices: Mapping[str, Matrix], file: Path) -> None:
         rows = [row + (float("nan"),) * (width - len(row)) for row in (matrix.base, *matrix.rows)]
         drawn = panel.imshow(rows, vmin=0, vmax=1, cmap="viridis")
         panel.set(title=method, xlabel="about batch", ylabel="after batch")
-        panel.set_xticks(range(width), range(1, width + 1))
+        step = 1 + width // 12  # or the numbers touch
+        panel.set_xticks(range(0, width, step), range(1, width + 1, step))
         panel.set_yticks(range(width + 1), ["base", *range(1, width + 1)])
     figure.colorbar(drawn, ax=list(panels), label="share of right answers", shrink=0.8)
     figure.savefig(file, dpi=120)
