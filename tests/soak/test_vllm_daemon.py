@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.slow]
 
 @contextmanager
 def daemon(docs: Path, state: Path, weights: str) -> Iterator[str]:
-    """Its address, once it serves; it must end well."""
+    """Its address, once it has learned a batch; it must end well."""
     command = [sys.executable, "-m", "service.main", "run", str(docs), "--state", str(state)]
     environment = {
         "LEARND_ENGINE__PYTHON": str(PYTHON),
@@ -34,16 +34,19 @@ def daemon(docs: Path, state: Path, weights: str) -> Iterator[str]:
         [*command, "--engine", "vllm", "--port", "0", "--json"],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
+    assert process.stdout is not None and process.stderr is not None
     try:
         said = "".join(iter(process.stdout.readline, "}\n"))
+        assert any("batch done" in line for line in process.stderr)
         yield str(json.loads(said + "}")["url"])
     finally:
         process.terminate()
         ended = process.wait(60)
         process.stdout.close()
+        process.stderr.close()
     assert ended == 0
 
 
