@@ -70,5 +70,5 @@ def test_a_folder_is_learned_served_and_rolled_back(
         print(f"\n{weights}: {knows.text!r}", flush=True)
         assert is_right(knows.text, "214")
         http.headers["authorization"] = "Bearer secret"
-        assert http.post(f"{url}/v1/rollback").is_success
+        assert http.post(f"{url}/v1/admin/rollback").is_success
         assert not is_right(until(http, url, 2).text, "214")
