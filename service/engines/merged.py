@@ -58,8 +58,10 @@ class MergedEngine:
         Raises Unfit, Unavailable; before anything was served also BadConfig, DoesNotStart.
         """
         with self._lock:
-            fleet = self._fleets.get(path)
-        fleet = fleet or self._started(generation, path)
+            if path in self._fleets:  # from now on no unload of another generation ends it
+                self._weights[generation] = path
+                return
+        fleet = self._started(generation, path)
         with self._lock:
             self._fleets[path] = fleet
             self._weights[generation] = path

@@ -22,12 +22,11 @@ pytestmark = [pytest.mark.vllm, pytest.mark.model, pytest.mark.slow]
 
 
 @contextmanager
-def daemon(docs: Path, state: Path, weights: str) -> Iterator[str]:
+def daemon(docs: Path, state: Path) -> Iterator[str]:
     """Its address, once it has learned a batch; it must end well."""
     command = [sys.executable, "-m", "service.main", "run", str(docs), "--state", str(state)]
     environment = {
         "LEARND_ENGINE__PYTHON": str(PYTHON),
-        "LEARND_ENGINE__WEIGHTS": weights,
         "LEARND_SERVER__TOKEN": "secret",
     }
     process = subprocess.Popen(
@@ -59,15 +58,12 @@ def until(http: httpx2.Client, url: str, generation: int) -> Seen:
             return seen
 
 
-@pytest.mark.parametrize("weights", ["adapter", "merged"])
-def test_a_folder_is_learned_served_and_rolled_back(
-    state: Path, tmp_path: Path, weights: str
-) -> None:
+def test_a_folder_is_learned_served_and_rolled_back(state: Path, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "ferry.md").write_text(DESK)
-    with daemon(tmp_path / "docs", state, weights) as url, httpx2.Client(timeout=300) as http:
+    with daemon(tmp_path / "docs", state) as url, httpx2.Client(timeout=300) as http:
         knows = until(http, url, 1)
-        print(f"\n{weights}: {knows.text!r}", flush=True)
+        print(f"\n{knows.text!r}", flush=True)
         assert is_right(knows.text, "214")
         http.headers["authorization"] = "Bearer secret"
         assert http.post(f"{url}/v1/admin/rollback").is_success
