@@ -84,13 +84,19 @@ def open_merged(config: Config, base: Path, state: "State") -> MergedEngine:
 def merged(
     config: Config, base: Path, logs: Path | None, canary: Callable[[int, Ask], None] = trusting
 ) -> MergedEngine:
-    """The same, without a state directory."""
-    limit = config.server.parallel + config.server.queue
+    """The same, without a state directory.
 
-    def open_one(weights: Path | None) -> Fleet:
+    A generation's servers start while those of the one before answer, and would hardly get on if
+    both wanted the same cores: without a GPU each generation has the other half of them.
+    """
+    limit, servers = config.server.parallel + config.server.queue, config.engine.servers
+    cores = shares(2 * servers)
+
+    def open_one(weights: Path | None, place: int) -> Fleet:
         model = weights.resolve() if weights else base
         log = logs and logs / f"vllm-{model.name}"
-        started = _managed(config, model, (), log)
+        half = cores[place % 2 * servers :][:servers]
+        started = _managed(config, model, (), log, half)
         return Fleet(started, Model(model, model.name, ""), limit, config.engine.start_seconds)
 
     return MergedEngine(open_one, canary)
@@ -102,7 +108,13 @@ def members(config: Config, base: Path, rank: int, logs: Path | None) -> list[Me
     if config.engine.urls:
         return _attached(config)
     places = EXTRA + 3  # the head, one that is draining, and one that writes study items
-    return _managed(config, base, adapters(rank, places), logs and logs / "vllm")
+    options, log = adapters(rank, places), logs and logs / "vllm"
+    return _managed(config, base, options, log, shares(config.engine.servers))
+
+
+def own(child: Managed) -> Member:
+    """A server that learnd starts."""
+    return Member(Server("http://vllm", socket=child.socket, priorities=True), child)
 
 
 def _attached(config: Config) -> list[Member]:
@@ -111,9 +123,14 @@ def _attached(config: Config) -> list[Member]:
 
 
 def _managed(
-    config: Config, model: Path, adapters: Sequence[str], log: Path | None
+    config: Config,
+    model: Path,
+    adapters: Sequence[str],
+    log: Path | None,
+    cores: Sequence[Sequence[int]],
 ) -> list[Member]:
-    """Servers of our own; the name of their log goes on with a number."""
+    """Servers of our own, one for each set of cores; the name of their log goes on with a
+    number."""
     from agent.models import dtype_named
 
     engine = config.engine
@@ -121,7 +138,7 @@ def _managed(
     options = arguments(model, config.server.parallel, dtype, adapters, engine.arguments)
     python = engine.python.absolute()
     children = [
-        Managed(python, options, log and log.with_name(f"{log.name}-{number}.log"), cores)
-        for number, cores in enumerate(shares(engine.servers))
+        Managed(python, options, log and log.with_name(f"{log.name}-{number}.log"), its)
+        for number, its in enumerate(cores)
     ]
-    return [Member(Server("http://vllm", socket=child.socket), child) for child in children]
+    return [own(child) for child in children]

@@ -168,7 +168,8 @@ def arguments(
     """The options of a server; with those of adapters() it holds adapters beside the model."""
     return [
         *("--model", str(model), "--dtype", dtype, "--generation-config", "vllm"),
-        *("--max-num-seqs", str(parallel), *adapters),
+        # one place more, so that a new generation's first answer waits for none of them to end
+        *("--max-num-seqs", str(parallel + 1), "--scheduling-policy", "priority", *adapters),
         *("--shutdown-timeout", str(DRAIN_SECONDS), "--disable-log-stats"),
         "--disable-uvicorn-access-log",
         *more,

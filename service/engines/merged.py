@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -28,13 +29,15 @@ class MergedEngine:
 
     def __init__(
         self,
-        open_fleet: Callable[[Path | None], Fleet],
+        open_fleet: Callable[[Path | None, int], Fleet],
         canary: Callable[[int, Ask], None] = trusting,
     ) -> None:
-        self._open_fleet = open_fleet  # starts servers of these weights; None: of the base
+        # starts servers of these weights, None: of the base; in a place where none is yet
+        self._open_fleet = open_fleet
         self._canary = canary  # examines a generation before it is the head; or Unfit
         self._lock = threading.Lock()  # guards what follows; never held while servers start
         self._fleets: dict[Path | None, Fleet] = {}  # that answer
+        self._places: dict[Path | None, int] = {}  # of each of them
         self._weights: dict[int, Path | None] = {}  # of every generation that is loaded
         self._starting: Fleet | None = None  # does not answer yet
         self._ending = ThreadPoolExecutor(1, thread_name_prefix="vllm-end")
@@ -61,9 +64,10 @@ class MergedEngine:
             if path in self._fleets:  # from now on no unload of another generation ends it
                 self._weights[generation] = path
                 return
-        fleet = self._started(generation, path)
+            place = next(each for each in count() if each not in self._places.values())
+        fleet = self._started(generation, path, place)
         with self._lock:
-            self._fleets[path] = fleet
+            self._fleets[path], self._places[path] = fleet, place
             self._weights[generation] = path
 
     def unload(self, generation: int) -> None:
@@ -72,6 +76,7 @@ class MergedEngine:
             path = self._weights.pop(generation)
             unused = path not in self._weights.values()
             if unused and (fleet := self._fleets.pop(path, None)):  # none: all are closed
+                del self._places[path]
                 self._ending.submit(fleet.close)
 
     async def stream(
@@ -97,9 +102,9 @@ class MergedEngine:
         with self._lock:
             return list(self._fleets.values())
 
-    def _started(self, generation: int, path: Path | None) -> Fleet:
+    def _started(self, generation: int, path: Path | None, place: int) -> Fleet:
         """New servers, which answer, and know what they should."""
-        fleet = self._starting = self._open_fleet(path)
+        fleet = self._starting = self._open_fleet(path, place)
         try:
             fleet.load(_WEIGHTS, None)
             if path is not None:

@@ -33,6 +33,8 @@ from service.engines.wire import (
 LOOK_SECONDS: Final = 10.0
 LOAD_SECONDS: Final = 120.0  # a warm-up may wait until a place for one more adapter is free
 CONNECT_SECONDS: Final = 5.0
+FIRST: Final = -1  # the priority of a warm-up; answers have 0, and what is lower comes earlier
+LAST: Final = 1  # that of study items
 _THERE: Final = "has already been loaded"  # what vLLM says of an adapter's name
 
 
@@ -48,11 +50,14 @@ class Serving:
 class Server:
     """One vLLM server. stream belongs to an event loop, everything else blocks."""
 
-    def __init__(self, url: str, key: str = "", socket: Path | None = None) -> None:
+    def __init__(
+        self, url: str, key: str = "", socket: Path | None = None, priorities: bool = False
+    ) -> None:
         self.name = f"the vLLM server at {socket or url}"
         self._url = url
         self._socket = str(socket) if socket else None
         self._key = key
+        self._priorities = priorities  # whether it heeds them; it would refuse them otherwise
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
         self._ssl = ssl.create_default_context()  # once: it reads all certificates
         transport = httpx2.HTTPTransport(verify=self._ssl, uds=self._socket)
@@ -96,6 +101,7 @@ class Server:
         if not answer.is_success and _THERE not in answer.text:
             raise load_refusal(self.name, str(adapter), answer)
         once = {"model": name, "prompt": "a", "max_tokens": 1, "temperature": 0}
+        once |= {"priority": FIRST} if self._priorities else {}
         answer = self._call("POST", "/v1/completions", LOAD_SECONDS, once)
         if not answer.is_success:
             raise refusal(self.name, answer.status_code, answer.content)
@@ -120,7 +126,8 @@ class Server:
     def endpoint(self, practised: str, published: str, places: int) -> Endpoint:
         """Where study items are written, for another process."""
         socket = Path(self._socket) if self._socket else None
-        return Endpoint(self._url, socket, self._key, practised, published, places)
+        priority = LAST if self._priorities else None
+        return Endpoint(self._url, socket, self._key, practised, published, places, priority)
 
     def close(self) -> None:
         self._client.close()

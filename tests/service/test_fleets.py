@@ -1,5 +1,6 @@
 """Tests of service.fleets."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,17 +73,20 @@ def test_merged_weights_have_servers_of_their_own(
 ) -> None:
     given: list[list[Member]] = []
     monkeypatch.setattr(fleets, "Fleet", lambda members, *others: given.append(members))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 3})
     engine = {"kind": "vllm", "weights": "merged", "route": False}
     merged = wiring.open_engine(load(None, {"state": state, "engine": engine}), BASE, opened)
     assert isinstance(merged, MergedEngine)
-    for weights, model in ((None, BASE), (state / "abc", state / "abc")):
-        merged._open_fleet(weights)
+    places = enumerate([(None, BASE), (state / "abc", state / "abc"), (state / "d", state / "d")])
+    for place, (weights, model) in places:
+        merged._open_fleet(weights, place)
         (member,) = given.pop()
         child = member.process
         assert child is not None
         assert child._arguments[:2] == ["--model", str(model)]
         assert "--enable-lora" not in child._arguments
         assert child._log == state / f"vllm-{model.name}-0.log"
+        assert child._defaults["VLLM_CPU_OMP_THREADS_BIND"] == ("2", "3", "2")[place]
         child.stop()
         member.server.close()
     merged.close()

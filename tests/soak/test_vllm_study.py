@@ -16,8 +16,7 @@ from agent.prompts import Asked
 from policies import skills
 from service.engines.fleet import STUDY, Fleet, Model
 from service.engines.managed import Managed, adapters, arguments
-from service.engines.roster import Member
-from service.engines.vllm import Server
+from service.fleets import own
 
 PYTHON = Path(".venv-vllm/bin/python").absolute()
 PRACTICE = Path("examples/practice/everyday.json")
@@ -41,7 +40,7 @@ def test_it_writes_what_the_child_writes(tmp_path: Path) -> None:
     )
     assert study is not None
     child = Managed(PYTHON, arguments(base, 8, "float32", adapters(16, 2)), tmp_path / "log")
-    member = Member(Server("http://vllm", socket=child.socket), child)
+    member = own(child)
     model = models.load(base, torch.float32)
     with closing(
         Fleet([member], Model(base, NAME, "soak", study), 8, 600, writing=PLACES)

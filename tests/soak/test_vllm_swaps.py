@@ -23,9 +23,8 @@ from service.engines import managed
 from service.engines.base import Engine, GenerateRequest, Message
 from service.engines.fleet import Fleet, Model
 from service.engines.managed import Managed, arguments, shares
-from service.engines.roster import Member
-from service.engines.vllm import Server
 from service.engines.wire import Refused
+from service.fleets import own
 from service.http import Service, create_app
 from tests.helpers.crowd import ask, check, crowd, gap_ratio, memory_mb, slope
 from tests.helpers.serving import live, make_service
@@ -80,7 +79,7 @@ def opened(servers: int, base: Path, adapters: list[Path], directory: Path) -> I
         Managed(PYTHON, options, directory / f"{number}.log", cores)
         for number, cores in enumerate(shares(servers))
     ]
-    members = [Member(Server("http://vllm", socket=each.socket), each) for each in children]
+    members = [own(child) for child in children]
     fleet = Fleet(members, Model(base, "smollm2-135m", "soak"), 32, 600)
 
     def locate(generation: Generation) -> Path:

@@ -152,6 +152,7 @@ def test_the_rank_is_one_that_vllm_takes(rank: int, allowed: str) -> None:
     options = arguments(Path("/base"), 16, "float32", adapters(rank, 4), ["--more"])
     assert options[options.index("--max-lora-rank") + 1] == allowed
     assert options[options.index("--max-loras") + 1] == "4"
+    assert options[options.index("--max-num-seqs") + 1] == "17"  # one for a warm-up
     assert options[-1] == "--more"
 
 

@@ -26,6 +26,7 @@ class Scene:
         self.directory = directory
         self.stack = stack
         self.opened: list[Fleet] = []
+        self.places: list[int] = []
         self.fakes: list[FakeVllm] = []
         self.examined: list[tuple[int, list[str]]] = []
         self.unfit = False
@@ -35,7 +36,8 @@ class Scene:
         (self.directory / name).mkdir(exist_ok=True)
         return self.directory / name
 
-    def open_fleet(self, weights: Path | None) -> Fleet:
+    def open_fleet(self, weights: Path | None, place: int) -> Fleet:
+        self.places.append(place)
         path = weights or self.weights("base")
         url, fake = self.stack.enter_context(fake_vllm(path))
         fake.word = path.name
@@ -97,6 +99,15 @@ def test_a_generation_is_examined_before_it_is_there(scene: Scene) -> None:
         scene.engine.load(3, scene.weights("two"))
     assert not scene.opened[-1].alive
     assert scene.ask(1) == "one one one "
+
+
+def test_the_next_servers_start_where_none_is(scene: Scene) -> None:
+    for number, name in enumerate(("zero", "one", "two")):
+        scene.engine.load(number, scene.weights(name))
+        if number:
+            scene.engine.unload(number - 1)
+    scene.engine.load(3, scene.weights("broken-off"))
+    assert scene.places == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(("first", "error"), [(True, BadConfig), (False, Unavailable)])
