@@ -124,7 +124,7 @@ class Managed:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**self._defaults, **kept, **_ENVIRONMENT},
-                    start_new_session=True,
+                    process_group=0,
                 )
         except OSError as error:
             raise BadConfig(

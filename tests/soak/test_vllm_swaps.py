@@ -144,15 +144,15 @@ def soak(site: Site, swaps: int, clients: int, meanwhile: Callable[[int], None])
 
 
 def family(child: Managed) -> list[int]:
-    """The processes of a server: those of its session."""
+    """The processes of a server: those of its group."""
     numbers = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-    return [number for number in numbers if session(number) == child.process_id]
+    return [number for number in numbers if group(number) == child.process_id]
 
 
-def session(process: int) -> int:
+def group(process: int) -> int:
     """Of a process; 0: it has ended."""
     try:
-        return os.getsid(process)
+        return os.getpgid(process)
     except ProcessLookupError:
         return 0
 
