@@ -124,7 +124,7 @@ class Managed:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**self._defaults, **kept, **_ENVIRONMENT},
-                    process_group=0,
+                    process_group=0,  # not a session: Linux would weigh it against busy ones
                 )
         except OSError as error:
             raise BadConfig(

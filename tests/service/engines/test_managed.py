@@ -45,6 +45,8 @@ def test_it_runs_until_it_is_stopped(start: Start) -> None:
     first = child.process_id or 0
     child.ensure()
     assert child.process_id == first > 0
+    assert os.getpgid(first) == first  # no Ctrl-C of ours goes there
+    assert os.getsid(first) == os.getsid(0)  # a new session may have no turn beside a busy one
     child.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
