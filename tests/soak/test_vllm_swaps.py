@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -182,6 +183,21 @@ def test_refusals_are_named(site: Site, base: Path, tmp_path: Path) -> None:
         site.fleet.load(1002, odd)
     with httpx2.Client(timeout=120) as http:  # and it goes on
         assert ask(http, site.url, "learnd", PROMPTS[0], TOKENS).complete
+
+
+def test_an_adapter_stays_when_its_directory_goes(
+    site: Site, adapters: list[Path], tmp_path: Path
+) -> None:
+    there = shutil.copytree(adapters[0], tmp_path / "there")
+    site.fleet.load(1003, there)
+    before = asyncio.run(answers(site.fleet, 1003, list(PROMPTS)))
+    shutil.rmtree(there)
+    for _ in range(ADAPTERS):  # others come beside it
+        site.swap()
+    assert asyncio.run(answers(site.fleet, 1003, list(PROMPTS))) == before
+    site.fleet.unload(1003)
+    with pytest.raises(Refused, match="finds no adapter"):
+        site.fleet.load(1004, there)
 
 
 @pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.slow)])
