@@ -151,6 +151,7 @@ def policies(
     seed: Annotated[int, typer.Option(help="Which passages and questions; the first seed.")] = 0,
     questions: Questions = 5,
     together: Annotated[int, typer.Option(min=1, help="Passages learned together.")] = 8,
+    batches: Annotated[int, typer.Option(min=0, help="To see what is kept; 0: not.")] = 5,
     model: ModelOption = None,
     config: ConfigOption = None,
     json_file: JsonFile = None,
@@ -160,7 +161,7 @@ def policies(
 
     settings = configured(config, model=model)
     chosen = _names(names) if names else ()
-    options = policies.Options(data, chosen, n, questions, seeds, seed, together)
+    options = policies.Options(data, chosen, n, questions, seeds, seed, together, batches)
     _shown(lambda show: policies.run(settings, options, show), json_file)
 
 

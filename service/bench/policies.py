@@ -4,6 +4,8 @@ On the same passages, with the same seeds and the same budget of tokens, each po
 pipeline behind the default one, and its control in its place; the default itself stands alone, and
 its control is plain training on the text. Questions are asked closed book, as in `bench absorb`.
 
+kept           of what was right just after each of so many batches of these passages, learned one
+               after the other as `bench retain` does, the part that is right after the last
 difference_ci  95% bootstrap interval of the mean difference in F1: whole passages are drawn, each
                with all its questions and seeds
 reliability    of the policy's reward, the mean over groups of passages; below .3 it abstains
@@ -12,6 +14,7 @@ abstained      why it left things as they were, or what it raised; empty if it w
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +23,7 @@ from agent.executor import Executor, LocalExecutor
 from memory.errors import BadInput
 from memory.records import Health, Progress
 from policies.base import Policy
-from service.bench import absorb, rivals, scoring
+from service.bench import absorb, retain, rivals, scoring
 from service.bench.absorb import Show
 from service.bench.outcome import Outcome, Row, machine
 from service.bench.rivals import Answered, Bench, Embed
@@ -43,6 +46,7 @@ class Options:
     seeds: int = 3
     seed: int = 0  # which passages; and the first of the seeds of training
     together: int = 8  # passages that are learned together
+    batches: int = 5  # in which they are learned once more, to see what is kept; 0: they are not
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.policies if name not in policies.known()]
@@ -61,6 +65,7 @@ class _Found:
 
     f1: list[list[float]]  # a list a passage: its questions, seed after seed
     seconds: float  # of study and training, a passage
+    kept: float | None  # None: not measured, or nothing was ever right
     health: list[Mapping[str, Health]]  # a group of passages each
 
 
@@ -93,6 +98,7 @@ def compare(
         settings = absorb.settings(config, asked) | {
             "policies": options.names,
             "seeds": options.seeds,
+            "batches": options.batches,
         }
         yield Outcome("policies", settings, machine(), tuple(rows), _ratios(rows))
 
@@ -120,8 +126,19 @@ def _measured(bench: Bench, pipeline: Pipeline, options: Options) -> _Found:
     return _Found(
         _graded(bench, found),
         seconds / len(bench.passages) / len(found),
+        _kept(bench, config, options) if pipeline and options.batches else None,
         [health for one in found for health in one.health],
     )
+
+
+def _kept(bench: Bench, config: Config, options: Options) -> float | None:
+    """By the first seed alone: it takes as long as all others."""
+    together = ceil(options.n / options.batches)
+    asked = retain.Options(
+        options.data, ("learnd",), options.n, together, 1, options.questions, options.seed
+    )
+    *_, found = retain.retain(config, asked, bench.executor, bench.embed, lambda done: None)
+    return found.ratios["learnd_kept"]
 
 
 def _graded(bench: Bench, found: Sequence[Answered]) -> list[list[float]]:
@@ -145,6 +162,8 @@ def _row(name: str, found: _Found, control: _Found, seed: int) -> Row:
         "difference": scoring.mean(differences),
         "difference_ci": (low, high),
         "beats_control": low > 0,
+        "kept": found.kept,
+        "control_kept": control.kept,
         "seconds": found.seconds,
         "control_seconds": control.seconds,
         "reliability": _reliability(name, found.health),

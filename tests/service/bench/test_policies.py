@@ -12,7 +12,8 @@ from agent.executor import InlineExecutor
 from memory.errors import BadInput
 from memory.records import Health, Progress
 from service import main
-from service.bench import policies, rivals
+from service.bench import policies, retain, rivals
+from service.bench.outcome import Outcome
 from service.bench.policies import Options
 from service.bench.rivals import Answered, Bench, Cost
 from service.config import Config, load
@@ -82,7 +83,7 @@ def test_each_stands_beside_its_control_with_the_same_seeds(
     monkeypatch: pytest.MonkeyPatch, config: Config, data: Path
 ) -> None:
     asked = scripted(monkeypatch, SAID)
-    options = Options(data, ("al", "seal", "evol_instruct"), n=2, seeds=2, seed=4)
+    options = Options(data, ("al", "seal", "evol_instruct"), n=2, seeds=2, seed=4, batches=0)
     seen: list[Progress] = []
     *_, found = policies.compare(config, options, InlineExecutor(), embed, seen.append)
     al, seal, evol = found.rows
@@ -95,17 +96,38 @@ def test_each_stands_beside_its_control_with_the_same_seeds(
     assert seal["abstained"] == "2 of 2: noise" and al["abstained"] == ""
     assert found.ratios["evol_instruct_over_control"] == 0.0
     assert found.ratios["al_over_control"] is None
+    assert al["kept"] is None
     assert len(asked) == 2 * 5  # what two rows share is measured once
     assert {seed for _, seed in asked} == {4, 5}
     assert seen[-1].total == 5
 
 
+def test_what_is_kept_is_measured_on_batches_with_the_same_pipeline(
+    monkeypatch: pytest.MonkeyPatch, config: Config, data: Path
+) -> None:
+    scripted(monkeypatch, SAID)
+    given: list[tuple[tuple[str, ...], retain.Options]] = []
+
+    def measured(config: Config, options: retain.Options, *others: object) -> Iterator[Outcome]:
+        given.append((config.study.pipeline, options))
+        yield Outcome("retain", {}, {}, (), {"learnd_kept": len(given) / 10})
+
+    monkeypatch.setattr(retain, "retain", measured)
+    options = Options(data, ("al", "seal"), n=2, questions=3, seeds=1, seed=4, batches=2)
+    *_, found = policies.compare(config, options, InlineExecutor(), embed, lambda one: None)
+    al, seal = found.rows
+    assert (al["kept"], al["control_kept"]) == (0.1, None)  # plain training rehearses nothing
+    assert (seal["kept"], seal["control_kept"]) == (0.2, 0.3)
+    assert [pipeline for pipeline, _ in given] == [("al",), ("al", "seal"), ("al", "seal/control")]
+    assert {options for _, options in given} == {retain.Options(data, ("learnd",), 2, 1, 1, 3, 4)}
+
+
 def test_it_runs_from_end_to_end(config: Config, data: Path) -> None:
-    options = Options(data, ("al", "r_zero"), n=1, questions=1, seeds=1)
+    options = Options(data, ("al", "r_zero"), n=1, questions=1, seeds=1, batches=1)
     outcomes = list(policies.compare(config, options, InlineExecutor(), embed, lambda one: None))
     assert [len(one.rows) for one in outcomes] == [1, 2]
     for row in outcomes[-1].rows:
-        assert 0 <= row["f1"] <= 1 and row["seconds"] > 0
+        assert 0 <= row["f1"] <= 1 and row["seconds"] > 0 and row["kept"] in (None, 1.0)
         low, high = row["difference_ci"]
         assert low <= row["difference"] <= high
     assert outcomes[-1].settings["policies"] == ("al", "r_zero")
