@@ -40,7 +40,6 @@ class Endpoint:
     practised: str
     published: str
     places: int  # prompts at the same time, at most
-    priority: int | None = None  # of a prompt, where the server heeds it; lower comes earlier
 
 
 @contextmanager
@@ -79,8 +78,6 @@ class RemoteWriter:
             "stop_token_ids": sorted(end_tokens(model)),
             **_PLAIN,
         }
-        if self.endpoint.priority is not None:
-            same["priority"] = self.endpoint.priority
         texts = []
         with self._client() as client, ThreadPoolExecutor(self.endpoint.places) as pool:
 

@@ -14,7 +14,7 @@ from service.config import Config
 from service.engines.canary import Ask, Canary, trusting
 from service.engines.fleet import Fleet, Model
 from service.engines.managed import Managed, adapters, arguments, shares
-from service.engines.merged import MergedEngine
+from service.engines.merged import HALVES, MergedEngine
 from service.engines.roster import Member
 from service.engines.vllm import Server
 from service.slot import EXTRA
@@ -87,16 +87,15 @@ def merged(
     """The same, without a state directory.
 
     A generation's servers start while those of the one before answer, and would hardly get on if
-    both wanted the same cores: without a GPU each generation has the other half of them.
+    both wanted the same cores: without a GPU each has one half of them, the less busy one.
     """
     limit, servers = config.server.parallel + config.server.queue, config.engine.servers
-    cores = shares(2 * servers)
+    cores = shares(HALVES * servers)
 
-    def open_one(weights: Path | None, place: int) -> Fleet:
+    def open_one(weights: Path | None, half: int) -> Fleet:
         model = weights.resolve() if weights else base
         log = logs and logs / f"vllm-{model.name}"
-        half = cores[place % 2 * servers :][:servers]
-        started = _managed(config, model, (), log, half)
+        started = _managed(config, model, (), log, cores[half * servers :][:servers])
         return Fleet(started, Model(model, model.name, ""), limit, config.engine.start_seconds)
 
     return MergedEngine(open_one, canary)

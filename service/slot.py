@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -49,6 +50,8 @@ class Slot:
         self._locate = locate  # what the engine loads of a generation, verified; None: the base
         self._on_swap = on_swap
         self._loading = threading.Lock()  # one load at a time
+        # those on demand wait here, and not where requests for the head have something to do
+        self._loads = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._lock = threading.Lock()  # guards what follows; never held while loading
         self._head: Generation | None = None
         self._previous: Generation | None = None
@@ -104,7 +107,8 @@ class Slot:
         wanted = await asyncio.to_thread(self.resolve, name)
         while not self._take_loaded(wanted.number):
             # Loading counts nothing, so a client that gives up meanwhile leaves no count behind.
-            await asyncio.to_thread(self._load_extra, wanted)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._loads, self._load_extra, wanted)
         return wanted
 
     def resolve(self, name: str) -> Generation:

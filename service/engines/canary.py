@@ -10,12 +10,13 @@ from typing import Final, Protocol
 
 from memory.records import Generation, Phase, Probe, ProbeResult
 from service.engines.base import GenerateRequest, Message, Piece
-from service.engines.wire import Refused
+from service.engines.wire import Gone, Refused
 
 PROBES: Final = 16  # at most
 LEAST: Final = 0.8  # of them that must be right again: other kernels may turn a near tie
 
 TOKENS: Final = 64  # of an answer
+SECONDS: Final = 300.0  # for all of them: a server that went without a word never answers
 
 Ask = Callable[[Sequence[str]], Sequence[str]]  # questions -> answers
 
@@ -67,13 +68,17 @@ def trusting(generation: int, ask: Ask) -> None:
 def ask(
     stream: Callable[[GenerateRequest], AsyncGenerator[Piece, None]], questions: Sequence[str]
 ) -> list[str]:
-    """What is streamed to each question, closed book."""
+    """What is streamed to each question, closed book. Raises Gone."""
 
     async def answer(question: str) -> str:
         chat = GenerateRequest((Message("user", question),), TOKENS)
         return "".join([piece.text async for piece in stream(chat)])
 
     async def answers() -> list[str]:
-        return await asyncio.gather(*map(answer, questions))
+        async with asyncio.timeout(SECONDS):
+            return await asyncio.gather(*map(answer, questions))
 
-    return asyncio.run(answers())
+    try:
+        return asyncio.run(answers())
+    except TimeoutError:
+        raise Gone(f"probes were not answered within {SECONDS:.0f} s") from None

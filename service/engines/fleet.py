@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.endpoint import Endpoint
-from memory.errors import BadConfig, Busy, LearndError
+from memory.errors import BadConfig, Busy, LearndError, Unavailable
 from service.engines.base import GenerateRequest, Piece
 from service.engines.canary import Ask, ask, trusting
 from service.engines.managed import DoesNotStart
@@ -28,6 +28,7 @@ from service.logs import logger
 BEAT_SECONDS: Final = 1.0  # between two looks at the servers
 PATIENCE_SECONDS: Final = 5.0  # that a request waits for a server that was lost just now
 ATTEMPTS: Final = 3  # to answer one request
+_HOPELESS: Final = (BadConfig, DoesNotStart)  # no waiting mends these
 STUDY: Final = -2  # stands among the generations for the model that writes study items
 
 
@@ -71,6 +72,8 @@ class Fleet:
         if writing:
             self._roster.want(STUDY, model.study_adapter)
         self._requests: set[_Request] = set()
+        self._served = False  # a generation was loaded: from then on nothing may end the daemon
+        self._examined: set[int] = set()  # generations that the canary found fit
         self._due = threading.Event()  # there is something to do before the next beat
         self._closed = False
         self._thread = threading.Thread(target=self._tend_all, name="fleet", daemon=True)
@@ -79,6 +82,11 @@ class Fleet:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def requests(self) -> int:
+        """That are on their way."""
+        return len(self._requests)
 
     @property
     def waiting(self) -> int:
@@ -106,7 +114,11 @@ class Fleet:
             obstacle, held = self._obstacle(generation), roster.is_held(generation)
         if obstacle or not held:
             self.unload(generation)
-            raise obstacle or roster.lost()
+            error = obstacle or roster.lost()
+            if self._served and isinstance(error, _HOPELESS):
+                raise Unavailable(str(error)) from error
+            raise error
+        self._served = True
 
     def endpoint(self) -> Endpoint | None:
         """A server that writes study items, the least busy one; None: that is not wanted.
@@ -124,6 +136,7 @@ class Fleet:
 
     def unload(self, generation: int) -> None:
         self._roster.drop(generation)
+        self._examined.discard(generation)
         self._due.set()
 
     async def stream(
@@ -174,18 +187,17 @@ class Fleet:
     async def _choose(self, generation: int) -> Member:
         """A server that holds the generation; a lost one may be back soon. Raises Unavailable."""
         member = self._roster.borrow(generation)
-        if member is not None:
-            return member
-        return await asyncio.to_thread(self._await_one, generation)
+        if member is None:  # a client that gives up meanwhile leaves no count behind
+            await asyncio.to_thread(self._await_one, generation)
+            member = self._roster.borrow(generation)
+        if member is None:
+            raise self._roster.lost()
+        return member
 
-    def _await_one(self, generation: int) -> Member:
+    def _await_one(self, generation: int) -> None:
         change = self._roster.change
         with change:
             change.wait_for(lambda: self._roster.has(generation), PATIENCE_SECONDS)
-            found = self._roster.borrow(generation)
-        if found is None:
-            raise self._roster.lost()
-        return found
 
     def _name(self, member: Member, generation: int) -> str:
         """What the server calls the generation."""
@@ -205,9 +217,8 @@ class Fleet:
             return self._roster.lost()
         if any(member.ready for member in self._roster.members):
             return None
-        hopeless = (BadConfig, DoesNotStart)
         faults = (member.fault for member in self._roster.members)
-        return next((fault for fault in faults if isinstance(fault, hopeless)), None)
+        return next((fault for fault in faults if isinstance(fault, _HOPELESS)), None)
 
     def _tend_all(self) -> None:
         """The thread that looks after the servers; it alone loads and unloads."""
@@ -243,8 +254,9 @@ class Fleet:
         for name in there.keys() - {name for name in there if paths.get(name) == there[name]}:
             member.server.unload(name)
             del there[name]
-        held = {each for each, path in wanted.items() if not path}
-        held |= {each for each in wanted if self._adapter_name(each) in there}
+        # what is there but was never seen to answer, as after a broken warm-up, is loaded again
+        known = {each for each in member.holds if self._adapter_name(each) in there}
+        held = {each for each, path in wanted.items() if not path or each in known}
         self._roster.hold(member, frozenset(held))
         for generation, path in wanted.items():
             if path and generation not in held | member.refused.keys():
@@ -253,10 +265,10 @@ class Fleet:
     def _load(self, member: Member, generation: int, path: Path) -> None:
         try:
             member.server.load(self._adapter_name(generation), path)
-            first = generation != STUDY and not self._roster.has(generation)
-            if len(self._roster.members) > 1 and first:
+            if len(self._roster.members) > 1 and generation not in {STUDY, *self._examined}:
                 stream = partial(member.server.stream, self._adapter_name(generation))
                 self._canary(generation, partial(ask, stream))
+                self._examined.add(generation)
         except Refused as error:
             logger().warning("adapter refused", generation=generation, reason=str(error))
             self._roster.refuse(member, generation, error)

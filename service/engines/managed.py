@@ -168,7 +168,7 @@ def arguments(
     """The options of a server; with those of adapters() it holds adapters beside the model."""
     return [
         *("--model", str(model), "--dtype", dtype, "--generation-config", "vllm"),
-        # one place more, so that a new generation's first answer waits for none of them to end
+        # one place more than answers, and a queue in which a new generation's first one comes first
         *("--max-num-seqs", str(parallel + 1), "--scheduling-policy", "priority", *adapters),
         *("--shutdown-timeout", str(DRAIN_SECONDS), "--disable-log-stats"),
         "--disable-uvicorn-access-log",

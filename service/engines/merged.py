@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,7 @@ from service.engines.canary import Ask, ask, trusting
 from service.engines.fleet import Fleet
 from service.engines.managed import DoesNotStart
 
+HALVES: Final = 2  # of the cores, where servers have not all of them
 _WEIGHTS: Final = 0  # the only generation of each fleet: what its servers were started with
 
 
@@ -32,12 +32,11 @@ class MergedEngine:
         open_fleet: Callable[[Path | None, int], Fleet],
         canary: Callable[[int, Ask], None] = trusting,
     ) -> None:
-        # starts servers of these weights, None: of the base; in a place where none is yet
-        self._open_fleet = open_fleet
+        self._open_fleet = open_fleet  # starts servers of these weights, None: the base; on a half
         self._canary = canary  # examines a generation before it is the head; or Unfit
         self._lock = threading.Lock()  # guards what follows; never held while servers start
         self._fleets: dict[Path | None, Fleet] = {}  # that answer
-        self._places: dict[Path | None, int] = {}  # of each of them
+        self._halves: dict[Path | None, int] = {}  # of each of them
         self._weights: dict[int, Path | None] = {}  # of every generation that is loaded
         self._starting: Fleet | None = None  # does not answer yet
         self._ending = ThreadPoolExecutor(1, thread_name_prefix="vllm-end")
@@ -64,10 +63,10 @@ class MergedEngine:
             if path in self._fleets:  # from now on no unload of another generation ends it
                 self._weights[generation] = path
                 return
-            place = next(each for each in count() if each not in self._places.values())
-        fleet = self._started(generation, path, place)
+            half = min(range(HALVES), key=self._load_of)
+        fleet = self._started(generation, path, half)
         with self._lock:
-            self._fleets[path], self._places[path] = fleet, place
+            self._fleets[path], self._halves[path] = fleet, half
             self._weights[generation] = path
 
     def unload(self, generation: int) -> None:
@@ -76,7 +75,7 @@ class MergedEngine:
             path = self._weights.pop(generation)
             unused = path not in self._weights.values()
             if unused and (fleet := self._fleets.pop(path, None)):  # none: all are closed
-                del self._places[path]
+                del self._halves[path]
                 self._ending.submit(fleet.close)
 
     async def stream(
@@ -102,9 +101,14 @@ class MergedEngine:
         with self._lock:
             return list(self._fleets.values())
 
-    def _started(self, generation: int, path: Path | None, place: int) -> Fleet:
+    def _load_of(self, half: int) -> tuple[int, int]:
+        """Requests on its servers, and how many fleets those are. The lock is held."""
+        there = [fleet for path, fleet in self._fleets.items() if self._halves[path] == half]
+        return sum(fleet.requests for fleet in there), len(there)
+
+    def _started(self, generation: int, path: Path | None, half: int) -> Fleet:
         """New servers, which answer, and know what they should."""
-        fleet = self._starting = self._open_fleet(path, place)
+        fleet = self._starting = self._open_fleet(path, half)
         try:
             fleet.load(_WEIGHTS, None)
             if path is not None:

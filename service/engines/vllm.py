@@ -33,8 +33,7 @@ from service.engines.wire import (
 LOOK_SECONDS: Final = 10.0
 LOAD_SECONDS: Final = 120.0  # a warm-up may wait until a place for one more adapter is free
 CONNECT_SECONDS: Final = 5.0
-FIRST: Final = -1  # the priority of a warm-up; answers have 0, and what is lower comes earlier
-LAST: Final = 1  # that of study items
+FIRST: Final = -1  # the priority of a warm-up; all else has 0, and what is lower comes earlier
 _THERE: Final = "has already been loaded"  # what vLLM says of an adapter's name
 
 
@@ -126,8 +125,7 @@ class Server:
     def endpoint(self, practised: str, published: str, places: int) -> Endpoint:
         """Where study items are written, for another process."""
         socket = Path(self._socket) if self._socket else None
-        priority = LAST if self._priorities else None
-        return Endpoint(self._url, socket, self._key, practised, published, places, priority)
+        return Endpoint(self._url, socket, self._key, practised, published, places)
 
     def close(self) -> None:
         self._client.close()

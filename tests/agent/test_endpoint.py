@@ -1,7 +1,6 @@
 """Tests of agent.endpoint, over HTTP with a fake of vLLM."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,17 +52,7 @@ def test_prompts_go_as_tokens_and_answers_come_in_their_order(
     assert {each["temperature"] for each in drawn} == {0.8}
     assert {each["seed"] - each["prompt"][-1] for each in drawn} == {7}
     assert greedy[0]["stop_token_ids"] == [model.tokenizer.eos_token_id]
-    assert not any("priority" in each for each in fake.asked)
     assert "secret" not in repr(endpoint)
-
-
-def test_a_server_that_heeds_priorities_is_told_one(
-    model: LanguageModel, place: tuple[Endpoint, FakeVllm]
-) -> None:
-    endpoint, fake = place
-    fake.key = "secret"
-    write(model, replace(endpoint, priority=1), endpoint.practised)
-    assert [each["priority"] for each in fake.asked] == [1, 1, 1]
 
 
 def test_a_server_that_is_away_is_named(

@@ -77,16 +77,15 @@ def test_merged_weights_have_servers_of_their_own(
     engine = {"kind": "vllm", "weights": "merged", "route": False}
     merged = wiring.open_engine(load(None, {"state": state, "engine": engine}), BASE, opened)
     assert isinstance(merged, MergedEngine)
-    places = enumerate([(None, BASE), (state / "abc", state / "abc"), (state / "d", state / "d")])
-    for place, (weights, model) in places:
-        merged._open_fleet(weights, place)
+    for half, weights, model in ((0, None, BASE), (1, state / "abc", state / "abc")):
+        merged._open_fleet(weights, half)
         (member,) = given.pop()
         child = member.process
         assert child is not None
         assert child._arguments[:2] == ["--model", str(model)]
         assert "--enable-lora" not in child._arguments
         assert child._log == state / f"vllm-{model.name}-0.log"
-        assert child._defaults["VLLM_CPU_OMP_THREADS_BIND"] == ("2", "3", "2")[place]
+        assert child._defaults["VLLM_CPU_OMP_THREADS_BIND"] == ("2", "3")[half]
         child.stop()
         member.server.close()
     merged.close()

@@ -132,6 +132,23 @@ def test_many_askers_load_a_pinned_one_once() -> None:
     assert scene.engine.history.count(("load", 1)) == 1
 
 
+def test_who_waits_for_a_load_keeps_no_thread_from_others() -> None:
+    """A load of merged weights may take minutes; questions for the head need threads, too."""
+    scene = Scene()
+    scene.follow(5)
+
+    async def main() -> None:
+        with scene.slot._loading:  # something is being loaded
+            asking = [asyncio.create_task(borrowed(scene.slot, "learnd@g1")) for _ in range(64)]
+            await asyncio.to_thread(lambda: None)  # their names are resolved before
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "routed"), 10) == "routed"
+            assert not any(task.done() for task in asking)
+        assert await asyncio.gather(*asking) == [1] * 64
+
+    asyncio.run(main())
+    assert scene.engine.history.count(("load", 1)) == 1
+
+
 @pytest.mark.parametrize(
     "name", ["gpt-4", "learnd@g6", "learnd@g", "learnd@3", "learnd@g-1", "LEARND", "learnd@g٣", ""]
 )

@@ -1,12 +1,15 @@
 """Tests of service.engines.canary."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
 from memory.testing import memory_store
+from service.engines import canary
 from service.engines.base import GenerateRequest, Piece
 from service.engines.canary import Canary, Unfit, ask
+from service.engines.wire import Gone
 from tests.helpers.stores import add, learn
 
 
@@ -53,3 +56,13 @@ def test_questions_are_asked_closed_book_and_answered_in_their_order() -> None:
 
     assert ask(stream, ["One?", "Two?"]) == ["One? Yes.", "Two? Yes."]
     assert ask(stream, []) == []
+
+
+def test_a_server_that_says_nothing_more_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(request: GenerateRequest) -> AsyncGenerator[Piece, None]:
+        await asyncio.Event().wait()
+        yield Piece("never", 1, 1)
+
+    monkeypatch.setattr(canary, "SECONDS", 0.01)
+    with pytest.raises(Gone, match="probes were not answered"):
+        ask(silent, ["Where?"])

@@ -165,6 +165,41 @@ def test_without_any_server_requests_and_loads_are_unavailable(
     assert scene.fleet._roster.wanted().keys() == {1}
 
 
+def test_what_was_served_once_is_only_away_whatever_its_servers_say(scene: Scene) -> None:
+    """BadConfig would end the daemon, and all that it answers."""
+    scene.load(1)
+    for fake in scene.fakes:
+        fake.key = "changed"
+    scene.until(lambda: not any(member.ready for member in scene.members))
+    with pytest.raises(Unavailable, match=r"engine\.api_key"):
+        scene.load(2)
+
+
+def test_an_adapter_that_was_loaded_but_never_answered_is_not_held(scene: Scene) -> None:
+    """A warm-up that breaks off leaves the adapter there."""
+    asked = list[int]()
+    scene.fleet._canary = lambda generation, ask: asked.append(generation)
+    scene.fakes[1].healthy = False
+    scene.fakes[0].adapters["learnd-me-g1"] = str(scene.adapter(1)), "g1"
+    scene.load(1)
+    assert [each["prompt"] for each in scene.fakes[0].asked] == ["a"]
+    assert asked == [1]
+    scene.fakes[1].healthy = True
+    scene.until(lambda: all(member.holds == {1} for member in scene.members))
+    assert asked == [1]  # once is enough
+
+
+def test_a_client_that_does_not_wait_for_a_server_leaves_no_count_behind(scene: Scene) -> None:
+    async def impatient() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await anext(scene.fleet.stream(1, ASK))
+
+    asyncio.run(impatient())  # nobody holds it yet; the thread that waits for it goes on
+    scene.load(1)
+    assert [member.busy for member in scene.members] == [0, 0]
+
+
 def test_a_refused_adapter_leaves_all_as_it_was(scene: Scene) -> None:
     scene.load(1)
     with pytest.raises(Refused, match="rank 128 is greater"):

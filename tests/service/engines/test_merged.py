@@ -26,7 +26,7 @@ class Scene:
         self.directory = directory
         self.stack = stack
         self.opened: list[Fleet] = []
-        self.places: list[int] = []
+        self.halves: list[int] = []
         self.fakes: list[FakeVllm] = []
         self.examined: list[tuple[int, list[str]]] = []
         self.unfit = False
@@ -36,8 +36,8 @@ class Scene:
         (self.directory / name).mkdir(exist_ok=True)
         return self.directory / name
 
-    def open_fleet(self, weights: Path | None, place: int) -> Fleet:
-        self.places.append(place)
+    def open_fleet(self, weights: Path | None, half: int) -> Fleet:
+        self.halves.append(half)
         path = weights or self.weights("base")
         url, fake = self.stack.enter_context(fake_vllm(path))
         fake.word = path.name
@@ -101,13 +101,19 @@ def test_a_generation_is_examined_before_it_is_there(scene: Scene) -> None:
     assert scene.ask(1) == "one one one "
 
 
-def test_the_next_servers_start_where_none_is(scene: Scene) -> None:
+def test_the_next_servers_start_where_fewest_answer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number, name in enumerate(("zero", "one", "two")):
         scene.engine.load(number, scene.weights(name))
         if number:
             scene.engine.unload(number - 1)
-    scene.engine.load(3, scene.weights("broken-off"))
-    assert scene.places == [0, 1, 0, 1]
+    assert scene.halves == [0, 1, 0]
+    scene.engine.load(3, scene.weights("three"))
+    busy = {scene.opened[-1]}
+    monkeypatch.setattr(Fleet, "requests", property(lambda fleet: int(fleet in busy)))
+    scene.engine.load(4, scene.weights("four"))
+    assert scene.halves[3:] == [1, 0]  # beside the one that nobody asks
 
 
 @pytest.mark.parametrize(("first", "error"), [(True, BadConfig), (False, Unavailable)])
