@@ -40,7 +40,8 @@ def status(config: Config) -> dict[str, Any]:
             learning = daemon.status()["learning"]
     except LearndError:
         return {**found, "daemon": "not running"}
-    return {**found, "daemon": f"running, {learning['state']}"}
+    why = f": {learning['note']}" if learning["note"] else ""
+    return {**found, "daemon": f"running, {learning['state']}{why}"}
 
 
 def _left(drift: Mapping[str, float]) -> str:

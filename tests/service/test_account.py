@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from memory.store import Store
-from service import wiring
+from service import client, wiring
 from tests.helpers.command_line import invoke, shown
 from tests.helpers.fake_vllm import fake_vllm
 
@@ -17,6 +17,17 @@ def test_status(filled: Path) -> None:
     assert (found["generation"], found["daemon"]) == ("g0", "not running")
     assert (found["pending"], found["quarantined"]) == (1, 1)
     assert "pending" in invoke("status", "--state", filled).stdout
+
+
+@pytest.mark.parametrize(
+    ("note", "daemon"), [("", "running, paused"), ("disk full", "running, paused: disk full")]
+)
+def test_status_says_why_nothing_is_learned(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, note: str, daemon: str
+) -> None:
+    learning = {"learning": {"state": "paused", "note": note}}
+    monkeypatch.setattr(client.Daemon, "status", lambda self: learning)
+    assert shown("status", "--state", filled)["daemon"] == daemon
 
 
 def test_docs(filled: Path) -> None:
