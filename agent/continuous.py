@@ -1,7 +1,9 @@
 """Decoding without pauses: where an answer ends, the next prompt takes its place.
 
 For the networks that are written out (plain.py). All prompts and answers on their way go through
-the network in one pass, whatever their length, and nothing is copied from token to token.
+the network in one pass, whatever their length, and nothing is copied from token to token. What an
+answer is expected to be can be read with its prompt: a guess as in speculative decoding (Leviathan
+et al. 2023), of which one pass says how likely it is and how far the model would say the same.
 """
 
 from collections import deque
@@ -30,6 +32,15 @@ class _Answer:
     room: int  # tokens that it may still get
 
 
+@dataclass(frozen=True, slots=True)
+class Recital:
+    """What was said where something was expected."""
+
+    logprob: float  # mean of the expected tokens, in nats
+    exact: bool  # greedy decoding says the expected tokens, and ends with them
+    said: list[int]  # without end tokens
+
+
 @torch.inference_mode()
 def write(
     decoder: PlainDecoder,
@@ -48,16 +59,74 @@ def write(
             underway += _admit(decoder, admitted, prompts)
         logits = decoder.read([(one.row, one.unread) for one in underway])
         for one, token in zip(underway, choose(logits).tolist(), strict=True):
-            one.unread, one.room = (token,), one.room - 1
-            if token not in ends:
-                written[one.number].append(token)
-        done = [one for one in underway if one.room <= 0 or one.unread[0] in ends]
-        for one in done:
-            decoder.drop(one.row)
-            underway.remove(one)
-        if done:
-            on_done(len(done))
+            _say(one, (token,), written[one.number], ends)
+        if done := _leave(decoder, underway, ends):
+            on_done(done)
     return written
+
+
+@torch.inference_mode()
+def recite(
+    decoder: PlainDecoder,
+    groups: Sequence[Group],
+    prompts: Sequence[Asked],
+    expected: Sequence[Sequence[int]],
+    rows: int,
+    ends: frozenset[int],
+) -> list[Recital]:
+    """What is said to each prompt, greedily, and how likely the expected tokens were."""
+    found: dict[int, Recital] = {}
+    waiting, underway = deque(groups), list[_Answer]()
+    while waiting or underway:
+        while admitted := _fitting(waiting, underway, prompts, rows):
+            answers = list(_admit(decoder, admitted, prompts))
+            found |= _guess(decoder, answers, expected, ends)
+            underway += answers
+            _leave(decoder, underway, ends)
+        if not underway:
+            continue
+        logits = decoder.read([(one.row, one.unread) for one in underway])
+        for one, token in zip(underway, logits.argmax(-1).tolist(), strict=True):
+            _say(one, (token,), found[one.number].said, ends)
+        _leave(decoder, underway, ends)
+    return [found[i] for i in range(len(prompts))]
+
+
+def _guess(
+    decoder: PlainDecoder,
+    answers: Sequence[_Answer],
+    expected: Sequence[Sequence[int]],
+    ends: frozenset[int],
+) -> Iterator[tuple[int, Recital]]:
+    """Read prompts with their expected answers; each goes on where it says something else."""
+    wanted = [expected[one.number] for one in answers]
+    parts = [(a.row, (*a.unread, *tokens[:-1])) for a, tokens in zip(answers, wanted, strict=True)]
+    logits = decoder.read(parts, last=[len(tokens) for tokens in wanted])
+    each = torch.split(logits, [len(tokens) for tokens in wanted])
+    for one, tokens, own in zip(answers, wanted, each, strict=True):
+        targets = torch.tensor(tokens, device=own.device)
+        chances = own.float().log_softmax(-1).gather(-1, targets[:, None])
+        best = own.argmax(-1)
+        same = int((best == targets).cumprod(0).sum())
+        recital = Recital(float(chances.mean()), same == len(tokens), [])
+        _say(one, best[: same + 1].tolist(), recital.said, ends)
+        decoder.rewind(one.row, max(0, len(tokens) - 1 - same))
+        yield one.number, recital
+
+
+def _say(one: _Answer, tokens: Sequence[int], said: list[int], ends: frozenset[int]) -> None:
+    """Take what was chosen, the last of which is still to be read."""
+    one.unread, one.room = tuple(tokens[-1:]), one.room - len(tokens)
+    said += [token for token in tokens if token not in ends]
+
+
+def _leave(decoder: PlainDecoder, underway: list[_Answer], ends: frozenset[int]) -> int:
+    """Who has ended makes room; how many that were."""
+    done = [one for one in underway if one.room <= 0 or one.unread[0] in ends]
+    for one in done:
+        decoder.drop(one.row)
+        underway.remove(one)
+    return len(done)
 
 
 def _fitting(

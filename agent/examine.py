@@ -7,11 +7,10 @@ from pathlib import Path
 
 from agent import models
 from agent.executor import Report
-from agent.generate import generate
-from agent.models import LanguageModel, question_tokens
+from agent.models import LanguageModel
 from agent.pristine import borrow
-from agent.prompts import Asked
-from agent.train import encode, scores
+from agent.recital import recite
+from agent.train import encode
 from memory.records import Probe, ProbeResult, Progress
 
 _SPARE_TOKENS = 16  # an answer may be this much longer than the one expected
@@ -45,17 +44,15 @@ def ask(model: LanguageModel, probes: Sequence[Probe]) -> list[ProbeResult]:
     """Ask every probe closed book. Text is generated only where the likelihood leaves a doubt:
     if each token of the statement is the most likely one, greedy decoding says just that."""
     expected = [encode(model, probe.question, probe.statement) for probe in probes]
-    graded = scores(model.network, expected, model.device)
-    unsure = [i for i, (_, exact) in enumerate(graded) if not exact]
-    said = dict(zip(unsure, _answers(model, [probes[i] for i in unsure]), strict=True))
+    recitals = recite(model, expected, _SPARE_TOKENS)
     return [
         ProbeResult(
             probe_id=probe.id,
-            correct=exact or is_right(said[i], probe.answer),
-            answer=probe.statement if exact else said[i],
-            logprob=logprob,
+            correct=one.exact or is_right(one.text, probe.answer),
+            answer=probe.statement if one.exact else one.text,
+            logprob=one.logprob,
         )
-        for i, (probe, (logprob, exact)) in enumerate(zip(probes, graded, strict=True))
+        for probe, one in zip(probes, recitals, strict=True)
     ]
 
 
@@ -72,14 +69,3 @@ def normalise(text: str) -> str:
     """
     bare = _PUNCTUATION.sub(" ", text.lower())
     return " ".join(_DIGITS.get(word, word) for word in _ARTICLES.sub(" ", bare).split())
-
-
-def _answers(model: LanguageModel, probes: Sequence[Probe]) -> list[str]:
-    asked = [
-        Asked(
-            tuple(question_tokens(model.tokenizer, probe.question)),
-            len(model.tokenizer(probe.statement).input_ids) + _SPARE_TOKENS,
-        )
-        for probe in probes
-    ]
-    return generate(model, model.network, asked)

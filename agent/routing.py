@@ -22,10 +22,10 @@ from memory.taught import Taught
 _STATED: Final = 0.7  # of a question's nearness to what was stated counts for it
 _ASKED: Final = 0.3  # and of that to what was asked
 _COMMON: Final = 0.5  # of that to general questions counts against it
-_LEAST: Final = 0.18  # the least sum from which the taught weights answer
+_LEAST: Final = 0.2  # the least sum from which the taught weights answer
 _MOST: Final = 0.25  # the same where that would leave too many questions about the documents
 _SAME: Final = 0.999  # cosine of a text and itself
-_LEAVE: Final = 0.95  # of general questions that must fall below, however much was studied
+_LEAVE: Final = 0.98  # of general questions that must fall below, however much was studied
 
 
 class Router:

@@ -186,6 +186,9 @@ def scale(
     documents: Annotated[str, typer.Option(help="Sizes, in documents.")] = "10,100,1000",
     together: Annotated[int, typer.Option(min=1, help="Documents of a batch.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the invented documents.")] = 0,
+    backlog: Annotated[
+        bool, typer.Option("--backlog", help="No idle time, in which to review, between batches.")
+    ] = False,
     model: ModelOption = None,
     config: ConfigOption = None,
     json_file: JsonFile = None,
@@ -197,7 +200,7 @@ def scale(
     sizes = _names(documents)
     if not (sizes and all(size.isdecimal() for size in sizes)):
         raise BadInput(f"--documents takes sizes as in 10,100,1000, not {documents!r}")
-    options = scale.Options(tuple(map(int, sizes)), together, seed)
+    options = scale.Options(tuple(map(int, sizes)), together, seed, backlog)
     _shown(lambda show: scale.run(settings, options, show), json_file)
 
 

@@ -2,15 +2,17 @@
 
 Invented documents are learned five at a time. Up to each size their study sets are made by rule,
 nothing is trained but a first adapter, in a moment, and whoever is examined remembers all but a few
-percent; store, index, embedder,
-replay, choice of probes, history and checks are the daemon's own. At each size one batch is then
-learned for real, and timed. Its candidate knows nothing of what was only simulated, so that each
-answer is written out: `probe_s` is an upper bound. The gate lets it pass.
+percent; store, index, embedder, replay, choice of probes, history and checks are the daemon's own.
+After each batch the daemon asks in idle time what is due; with `backlog` the next batch waits
+already, and what is due is asked within the cycles. At each size one batch is then learned for
+real, and timed. Its candidate knows nothing of what was only simulated, so that each answer is
+written out: `probe_s` is an upper bound. The gate lets it pass.
 
 cycle_s     that batch, from the folder to the merged model
 probe_s     of it: choosing and asking `asked` probes, before and after
 replay_s    of it: choosing what to rehearse
 other_s     of it: all that is neither study, training, examination nor merging
+waiting     probes that are due after it, to be asked in idle time
 history_s, check_s   `learnd history` and `learnd check` without the weights
 rss_mb      most that this process held so far; store_mb: the database
 """
@@ -65,6 +67,7 @@ class Options:
     documents: tuple[int, ...] = (10, 100, 1000)
     together: int = 5  # documents of a batch
     seed: int = 0
+    backlog: bool = False  # no idle time between two batches
 
 
 def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
@@ -168,6 +171,7 @@ class _Town:
         """Learn so many more documents, in pretence."""
         self._jobs.pretends = True
         self._learn(count)
+        self._rest()
 
     def measured(self) -> Row:
         """Learn one batch more in earnest; the figures of that."""
@@ -175,11 +179,13 @@ class _Town:
         self._jobs.pretends, self._jobs.asked = False, 0
         self._jobs.seconds.clear()
         cycle = _timed(partial(self._learn, self._options.together))
-        jobs = dict(self._jobs.seconds)
+        jobs, asked = dict(self._jobs.seconds), self._jobs.asked
         last = store.batches()[-1]
         review = self._review()
         choosing = _timed(partial(review.paper, last))
         replay = _timed(partial(self._rehearse, review, last))
+        waiting = len(review.waiting())
+        self._rest()
         return {
             "method": str(before),
             "documents": before,
@@ -188,7 +194,8 @@ class _Town:
             "study_s": jobs["StudyRequest"],
             "train_s": jobs["TrainRequest"],
             "probe_s": choosing + jobs["ExamineRequest"],
-            "asked": self._jobs.asked,
+            "asked": asked,
+            "waiting": waiting,
             "replay_s": replay,
             "other_s": cycle - sum(jobs.values()),
             "history_s": _timed(store.moments) + _timed(store.recall),
@@ -196,6 +203,12 @@ class _Town:
             "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "store_mb": sum(f.stat().st_size for f in self._docs.parent.glob("state/*.db*")) / 1e6,
         }
+
+    def _rest(self) -> None:
+        """What the daemon does when nothing new is there, in pretence."""
+        self._jobs.pretends = True
+        if not self._options.backlog:
+            self._work.review(lambda progress: None)
 
     def _review(self) -> Review:
         """As the cycle's own; its index is read from the file."""

@@ -42,7 +42,7 @@ def test_the_bound_rises_with_what_is_studied_within_limits(state: Path) -> None
     few = router._bound
     common = tuple(general.everything()[:60])
     router.refresh(Taught(common, common), save=False)
-    assert (few, router._bound) == (0.18, 0.25)
+    assert (few, router._bound) == (0.2, 0.25)
     assert router.is_studied([common[0]])
 
 

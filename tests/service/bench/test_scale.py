@@ -62,6 +62,15 @@ def test_a_row_a_size_with_one_batch_in_earnest(config: Config) -> None:
     assert [one.parent is None for one in trained] == [True, False, False]
 
 
+def test_in_a_backlog_what_is_due_is_asked_within_the_cycles(config: Config) -> None:
+    def asked(backlog: bool) -> int:
+        options = Options((30,), together=2, backlog=backlog)
+        *_, found = scale.scale(config, options, InlineExecutor(), lambda progress: None)
+        return int(found.rows[0]["asked"])
+
+    assert asked(backlog=True) > asked(backlog=False)
+
+
 def test_sizes_are_numbers() -> None:
     error = CliRunner().invoke(main.app, ["bench", "scale", "--documents", "ten"]).exception
     assert isinstance(error, BadInput) and "ten" in str(error)
