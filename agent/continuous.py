@@ -8,10 +8,11 @@ et al. 2023), of which one pass says how likely it is and how far the model woul
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from agent.plain import PlainDecoder
 from agent.prefixes import TOKENS as REMEMBERED
@@ -30,6 +31,7 @@ class _Answer:
     row: Row
     unread: tuple[int, ...]
     room: int  # tokens that it may still get
+    said: list[int] = field(default_factory=list)  # without end tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,14 @@ def write(
     on_done: Callable[[int], None],
 ) -> dict[int, list[int]]:
     """New tokens of each member of the groups, at most so many rows at a time."""
-    written: dict[int, list[int]] = {i: [] for group in groups for i in group.members}
+    written: dict[int, list[int]] = {}
     waiting, underway = deque(groups), list[_Answer]()
     while waiting or underway:
         while admitted := _fitting(waiting, underway, prompts, rows):
             underway += _admit(decoder, admitted, prompts)
-        logits = decoder.read([(one.row, one.unread) for one in underway])
-        for one, token in zip(underway, choose(logits).tolist(), strict=True):
-            _say(one, (token,), written[one.number], ends)
-        if done := _leave(decoder, underway, ends):
-            on_done(done)
+        if done := _step(decoder, underway, choose, ends):
+            written |= {one.number: one.said for one in done}
+            on_done(len(done))
     return written
 
 
@@ -83,13 +83,22 @@ def recite(
             found |= _guess(decoder, answers, expected, ends)
             underway += answers
             _leave(decoder, underway, ends)
-        if not underway:
-            continue
-        logits = decoder.read([(one.row, one.unread) for one in underway])
-        for one, token in zip(underway, logits.argmax(-1).tolist(), strict=True):
-            _say(one, (token,), found[one.number].said, ends)
-        _leave(decoder, underway, ends)
+        if underway:
+            _step(decoder, underway, lambda logits: logits.argmax(-1), ends)
     return [found[i] for i in range(len(prompts))]
+
+
+def _step(
+    decoder: PlainDecoder,
+    underway: list[_Answer],
+    choose: Callable[[Tensor], Tensor],
+    ends: frozenset[int],
+) -> list[_Answer]:
+    """One more token of each; returns those that have ended."""
+    logits = decoder.read([(one.row, one.unread) for one in underway])
+    for one, token in zip(underway, choose(logits).tolist(), strict=True):
+        _say(one, (token,), ends)
+    return _leave(decoder, underway, ends)
 
 
 def _guess(
@@ -100,33 +109,32 @@ def _guess(
 ) -> Iterator[tuple[int, Recital]]:
     """Read prompts with their expected answers; each goes on where it says something else."""
     wanted = [expected[one.number] for one in answers]
-    parts = [(a.row, (*a.unread, *tokens[:-1])) for a, tokens in zip(answers, wanted, strict=True)]
-    logits = decoder.read(parts, last=[len(tokens) for tokens in wanted])
-    each = torch.split(logits, [len(tokens) for tokens in wanted])
-    for one, tokens, own in zip(answers, wanted, each, strict=True):
+    lengths = [len(tokens) for tokens in wanted]
+    guesses = zip(answers, wanted, strict=True)
+    logits = decoder.read([(one.row, (*one.unread, *it[:-1])) for one, it in guesses], lengths)
+    for one, tokens, own in zip(answers, wanted, torch.split(logits, lengths), strict=True):
         targets = torch.tensor(tokens, device=own.device)
         chances = own.float().log_softmax(-1).gather(-1, targets[:, None])
         best = own.argmax(-1)
         same = int((best == targets).cumprod(0).sum())
-        recital = Recital(float(chances.mean()), same == len(tokens), [])
-        _say(one, best[: same + 1].tolist(), recital.said, ends)
+        _say(one, best[: same + 1].tolist(), ends)
         decoder.rewind(one.row, max(0, len(tokens) - 1 - same))
-        yield one.number, recital
+        yield one.number, Recital(float(chances.mean()), same == len(tokens), one.said)
 
 
-def _say(one: _Answer, tokens: Sequence[int], said: list[int], ends: frozenset[int]) -> None:
+def _say(one: _Answer, tokens: Sequence[int], ends: frozenset[int]) -> None:
     """Take what was chosen, the last of which is still to be read."""
     one.unread, one.room = tuple(tokens[-1:]), one.room - len(tokens)
-    said += [token for token in tokens if token not in ends]
+    one.said += [token for token in tokens if token not in ends]
 
 
-def _leave(decoder: PlainDecoder, underway: list[_Answer], ends: frozenset[int]) -> int:
-    """Who has ended makes room; how many that were."""
+def _leave(decoder: PlainDecoder, underway: list[_Answer], ends: frozenset[int]) -> list[_Answer]:
+    """Who has ended makes room."""
     done = [one for one in underway if one.room <= 0 or one.unread[0] in ends]
     for one in done:
         decoder.drop(one.row)
         underway.remove(one)
-    return len(done)
+    return done
 
 
 def _fitting(
