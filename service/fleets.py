@@ -1,7 +1,7 @@
 """Opens the vLLM servers that the configuration names, or starts our own."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
@@ -94,11 +94,20 @@ def merged(
 
     def open_one(weights: Path | None, half: int) -> Fleet:
         model = weights.resolve() if weights else base
+        if logs and weights:
+            _drop_logs(logs, {base.name, *(one.name for one in model.parent.iterdir())})
         log = logs and logs / f"vllm-{model.name}"
         started = _managed(config, model, (), log, cores[half * servers :][:servers])
         return Fleet(started, Model(model, model.name, ""), limit, config.engine.start_seconds)
 
     return MergedEngine(open_one, canary)
+
+
+def _drop_logs(logs: Path, kept: Collection[str]) -> None:
+    """What servers of weights said that are no longer there is of no use to anybody."""
+    for file in logs.glob("vllm-*-*.log"):
+        if file.stem.removeprefix("vllm-").rpartition("-")[0] not in kept:
+            file.unlink(missing_ok=True)
 
 
 def members(config: Config, base: Path, rank: int, logs: Path | None) -> list[Member]:

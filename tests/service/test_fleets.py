@@ -91,6 +91,18 @@ def test_merged_weights_have_servers_of_their_own(
     merged.close()
 
 
+def test_logs_of_weights_that_are_gone_are_deleted(
+    state: Path, opened: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "Fleet", lambda members, *others: members[0].process.stop())
+    (state / "models" / "abc").mkdir(parents=True)
+    for name in ("gone", "abc", BASE.name):
+        (state / f"vllm-{name}-0.log").write_text("said")
+    fleets.merged(attached(state), BASE, state)._open_fleet(state / "models" / "abc", 0)
+    left = {file.name for file in state.glob("*.log")}
+    assert left == {"vllm-abc-0.log", f"vllm-{BASE.name}-0.log"}
+
+
 def test_servers_that_run_already_are_attached_to(state: Path, opened: State) -> None:
     fleet = wiring.open_engine(attached(state), Path("base"), opened)
     assert isinstance(fleet, Remote)
