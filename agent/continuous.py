@@ -35,8 +35,8 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Recital:
-    """What was said where something was expected."""
+class Guess:
+    """What became of an expected answer."""
 
     logprob: float  # mean of the expected tokens, in nats
     exact: bool  # greedy decoding says the expected tokens, and ends with them
@@ -73,9 +73,9 @@ def recite(
     expected: Sequence[Sequence[int]],
     rows: int,
     ends: frozenset[int],
-) -> list[Recital]:
+) -> list[Guess]:
     """What is said to each prompt, greedily, and how likely the expected tokens were."""
-    found: dict[int, Recital] = {}
+    found: dict[int, Guess] = {}
     waiting, underway = deque(groups), list[_Answer]()
     while waiting or underway:
         while admitted := _fitting(waiting, underway, prompts, rows):
@@ -106,7 +106,7 @@ def _guess(
     answers: Sequence[_Answer],
     expected: Sequence[Sequence[int]],
     ends: frozenset[int],
-) -> Iterator[tuple[int, Recital]]:
+) -> Iterator[tuple[int, Guess]]:
     """Read prompts with their expected answers; each goes on where it says something else."""
     wanted = [expected[one.number] for one in answers]
     lengths = [len(tokens) for tokens in wanted]
@@ -119,7 +119,7 @@ def _guess(
         same = int((best == targets).cumprod(0).sum())
         _say(one, best[: same + 1].tolist(), ends)
         decoder.rewind(one.row, max(0, len(tokens) - 1 - same))
-        yield one.number, Recital(float(chances.mean()), same == len(tokens), one.said)
+        yield one.number, Guess(float(chances.mean()), same == len(tokens), one.said)
 
 
 def _say(one: _Answer, tokens: Sequence[int], ends: frozenset[int]) -> None:
