@@ -20,6 +20,8 @@ from agent.prompts import Asked, Group
 from agent.sampling import Choice
 from agent.shelves import Row
 
+ALIKE: Final = 16  # prompts that are admitted together, as they begin alike
+_GUESSED: Final = 32  # answers that are read with their prompts at a time: logits are wide
 TOKENS: Final = 32_768  # of prompts and answers on their way at most, unless one alone has more
 
 
@@ -75,17 +77,19 @@ def recite(
     ends: frozenset[int],
 ) -> list[Guess]:
     """What is said to each prompt, greedily, and how likely the expected tokens were."""
-    found: dict[int, Guess] = {}
-    waiting, underway = deque(groups), list[_Answer]()
+    graded: dict[int, tuple[float, bool]] = {}
+    waiting, underway, ended = deque(groups), list[_Answer](), list[_Answer]()
     while waiting or underway:
         while admitted := _fitting(waiting, underway, prompts, rows):
             answers = list(_admit(decoder, admitted, prompts))
-            found |= _guess(decoder, answers, expected, ends)
+            for start in range(0, len(answers), _GUESSED):
+                graded |= _guess(decoder, answers[start : start + _GUESSED], expected, ends)
             underway += answers
-            _leave(decoder, underway, ends)
+            ended += _leave(decoder, underway, ends)
         if underway:
-            _step(decoder, underway, lambda logits: logits.argmax(-1), ends)
-    return [found[i] for i in range(len(prompts))]
+            ended += _step(decoder, underway, lambda logits: logits.argmax(-1), ends)
+    said = {one.number: one.said for one in ended}
+    return [Guess(*graded[i], said[i]) for i in range(len(prompts))]
 
 
 def _step(
@@ -106,8 +110,9 @@ def _guess(
     answers: Sequence[_Answer],
     expected: Sequence[Sequence[int]],
     ends: frozenset[int],
-) -> Iterator[tuple[int, Guess]]:
-    """Read prompts with their expected answers; each goes on where it says something else."""
+) -> Iterator[tuple[int, tuple[float, bool]]]:
+    """Read prompts with their expected answers; each goes on where it says something else. How
+    likely each was, and whether greedy decoding says it, by number."""
     wanted = [expected[one.number] for one in answers]
     lengths = [len(tokens) for tokens in wanted]
     guesses = zip(answers, wanted, strict=True)
@@ -119,7 +124,7 @@ def _guess(
         same = int((best == targets).cumprod(0).sum())
         _say(one, best[: same + 1].tolist(), ends)
         decoder.rewind(one.row, max(0, len(tokens) - 1 - same))
-        yield one.number, Guess(float(chances.mean()), same == len(tokens), one.said)
+        yield one.number, (float(chances.mean()), same == len(tokens))
 
 
 def _say(one: _Answer, tokens: Sequence[int], ends: frozenset[int]) -> None:

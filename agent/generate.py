@@ -16,7 +16,6 @@ from agent.sampling import Choice
 
 _ROWS: Final = 128  # prompts decoded at the same time, at most
 _FEW: Final = 24  # padded prompts that all cores decode together: each lane reads all weights
-_ALIKE: Final = 16  # prompts that are admitted together, as they begin alike
 
 Writer = Callable[
     [LanguageModel, nn.Module, Sequence[Asked], float, int, Callable[[int], None]], list[str]
@@ -40,7 +39,7 @@ def generate(
     network.eval()
     decoder = decoding.written_out(model) if network is model.network else None
     if decoder:
-        choose, found = _choice(model, temperature, seed), groups(prompts, _ALIKE)
+        choose, found = _choice(model, temperature, seed), groups(prompts, continuous.ALIKE)
         ends = end_tokens(model)
         # in this thread: one more that works on all cores would halve the speed of both (lanes.py)
         written = continuous.write(decoder, found, prompts, _ROWS, choose, ends, on_done)

@@ -17,8 +17,7 @@ from agent.models import LanguageModel, end_tokens
 from agent.prompts import Asked, groups
 from agent.train import scores
 
-_ROWS: Final = 64  # answers on their way: the logits of all that is expected are there at once
-_ALIKE: Final = 16  # prompts that are admitted together, as they begin alike
+_ROWS: Final = 64  # answers on their way
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def recite(model: LanguageModel, examples: Sequence[Example], spare: int) -> lis
         return _in_doubt(model, examples, asked)
     expected = [one.labels for one in examples]
     found = continuous.recite(
-        decoder, groups(asked, _ALIKE), asked, expected, _ROWS, end_tokens(model)
+        decoder, groups(asked, continuous.ALIKE), asked, expected, _ROWS, end_tokens(model)
     )
     texts = model.tokenizer.batch_decode([one.said for one in found], skip_special_tokens=True)
     pairs = zip(found, texts, strict=True)
