@@ -29,7 +29,6 @@ from memory.records import (
     FINAL_STAGES,
     Adapter,
     Batch,
-    Chunk,
     DocumentState,
     Progress,
     SelfEdit,
@@ -196,7 +195,11 @@ class Cycle:
             self._store.save_chunks(
                 number, split(document.title, document.text, settings.chunk_words)
             )
-        chunks = tuple(self._chunks(batch))
+        chunks = tuple(self._store.fresh(batch))
+        if not chunks:
+            self._store.adopt(batch, f"nothing is new in {_count(batch)}")
+            self._review.refresh()
+            return
         request = StudyRequest(
             base=self._base,
             study_adapter=self._study_adapter,
@@ -272,9 +275,6 @@ class Cycle:
         self._collect()
         report(Progress("serve", 1, 1))
 
-    def _chunks(self, batch: Batch) -> list[Chunk]:
-        return self._store.chunks(batch.document_ids)
-
     def _adapter_path(self, digest: str | None) -> Path | None:
         return None if digest is None else self._artifacts.verify("adapters", digest)
 
@@ -292,9 +292,13 @@ def _note(batch: Batch) -> str:
         return "consolidated"
     if batch.repairs:
         return "repaired what had slipped"
-    count = len(batch.document_ids)
     style = batch.self_edit.style if batch.self_edit else directives.STEADY
-    return f"learned {count} document{'s' * (count > 1)}, {style}"
+    return f"learned {_count(batch)}, {style}"
+
+
+def _count(batch: Batch) -> str:
+    count = len(batch.document_ids)
+    return f"{count} document{'s' * (count > 1)}"
 
 
 def _seed(batch: Batch) -> int:

@@ -88,14 +88,14 @@ class Review:
         ]
 
     def _replaced(self, batch: Batch) -> set[int]:
-        """Ids of probes about document versions that this batch replaces."""
-        old = {chunk.id for chunk in self._store.chunks(self._store.superseded(batch))}
+        """Ids of probes about what this batch's documents said before, and say no more."""
+        old = self._store.replaced(batch)
         return {probe.id for probe in self._store.probes() if probe.chunk_id in old}
 
     def neighbours(self, batch: Batch) -> list[int]:
         """Ids of old probes near the new chunks, nearest first."""
         self.refresh()
-        chunks = self._store.chunks(batch.document_ids)
+        chunks = self._store.fresh(batch)
         texts = [f"{chunk.title}: {chunk.text}" for chunk in chunks]
         best: dict[int, float] = {}
         for row in self._index.nearest(texts, self._settings.neighbours):

@@ -7,7 +7,6 @@ from typing import Any
 
 from memory.connection import LIVE, encode_verdict
 from memory.errors import IllegalTransition, StaleParent
-from memory.generations import Generations
 from memory.records import (
     TRANSITIONS,
     Adapter,
@@ -22,11 +21,11 @@ from memory.records import (
     StudyItem,
     Verdict,
 )
+from memory.versions import OF_BATCH, Versions
 
-_OF_BATCH = "SELECT document_id FROM batch_documents WHERE batch_id = ?"
 _TAKE = "UPDATE documents SET state = 'batched' WHERE id = ? AND state = 'pending'"
 _SERVED = "UPDATE probe_results SET generation = ? WHERE batch_id = ? AND phase = 'after'"
-_LEARNED = f"UPDATE documents SET state = 'learned', reason = '' WHERE id IN ({_OF_BATCH})"
+_LEARNED = f"UPDATE documents SET state = 'learned', reason = '' WHERE id IN ({OF_BATCH})"
 _RELEASE = """
 UPDATE documents SET
     attempts = attempts + 1,
@@ -38,11 +37,14 @@ UPDATE documents SET
     reason = CASE WHEN attempts + 1 >= :most THEN :reason ELSE '' END
 WHERE id IN (SELECT document_id FROM batch_documents WHERE batch_id = :batch)
 """
+_MADE_OR_ADOPTED = (
+    "SELECT batch_id FROM generations WHERE adapter = ? AND batch_id IS NOT NULL ORDER BY number"
+)
 # may go back to STUDIED when the head has moved: everything that was made on the old head
 _RESTARTABLE = {Stage.STUDIED, Stage.TRAINED, Stage.EXAMINED, Stage.ACCEPTED, Stage.MERGED}
 
 
-class Batches(Generations):
+class Batches(Versions):
     """Stage methods take any copy of a batch, judge by the stored one, and return the new one.
     They raise IllegalTransition where records.TRANSITIONS has no arrow.
     """
@@ -174,36 +176,38 @@ class Batches(Generations):
             batch = self.batch(batch.id)
             if self.head().adapter != batch.parent:
                 raise StaleParent
-            number = self._append_generation(batch.adapter, batch.model, batch.id, note)
+            number = self._take_effect(batch, note)
             self._execute(_SERVED, number, batch.id)
-            self._execute(_LEARNED, batch.id)
-            for document_id in self.superseded(batch):
-                self._retire(document_id)
+        return self.generation(number)
+
+    def adopt(self, batch: Batch, note: str) -> Generation:
+        """NEW -> SERVING: nothing in the documents is new, so the head's weights serve on.
+
+        Raises ValueError if the head is the base, to which everything is new.
+        """
+        verdict = encode_verdict(Verdict(True, (note,)))
+        with self._transaction("adopt"):
+            head = self.head()
+            if head.adapter is None:
+                raise ValueError("nobody taught the base anything")
+            served = {"adapter": head.adapter, "model": head.model, "parent": head.adapter}
+            self._move(batch, Stage.SERVING, verdict=verdict, **served)
+            number = self._take_effect(self.batch(batch.id), note)
         return self.generation(number)
 
     def give_up(self, number: int, reason: str, max_attempts: int) -> Generation:
-        """Serve an earlier generation again; the documents that the head's batch taught wait for
-        another batch, or are quarantined after max_attempts."""
+        """Serve an earlier generation again; the documents that are learned in the head's weights
+        alone wait for another batch, or are quarantined after max_attempts."""
         adapter = self.head().adapter
         if adapter is None:
             raise ValueError("there is nothing before the base")
         with self._transaction("give_up"):
-            self._release(self.batch(self.adapter(adapter).batch_id), reason, max_attempts)
+            for batch_id in self._column(_MADE_OR_ADOPTED, adapter):
+                self._release(self.batch(batch_id), reason, max_attempts)
             old = self.generation(number)
             note = f"rollback to {old.name}: {reason}"
             new = self._append_generation(old.adapter, old.model, None, note)
         return self.generation(new)
-
-    def superseded(self, batch: Batch) -> set[int]:
-        """Learned document versions that this batch's documents replace, or will replace."""
-        return set(
-            self._column(
-                "SELECT old.id FROM documents AS old JOIN documents AS new USING (path)"
-                " WHERE old.state = 'learned' AND old.version < new.version"
-                f" AND new.id IN ({_OF_BATCH})",
-                batch.id,
-            )
-        )
 
     def restart_batch(self, batch: Batch) -> Batch:
         """Back to STUDIED on the present head, after StaleParent: adapter, results and verdict of
@@ -231,6 +235,12 @@ class Batches(Generations):
             self._update(batch, attempts=attempts, error=error)
         return self.batch(batch.id)
 
+    def _take_effect(self, batch: Batch, note: str) -> int:
+        number = self._append_generation(batch.adapter, batch.model, batch.id, note)
+        self._execute(_LEARNED, batch.id)
+        self._supersede(batch)
+        return number
+
     def _require(self, current: Batch, stage: Stage) -> None:
         if stage not in TRANSITIONS[current.stage]:
             raise IllegalTransition(f"batch {current.id} is {current.stage}, it cannot be {stage}")
@@ -250,13 +260,3 @@ class Batches(Generations):
         self.db.conn.execute(_RELEASE, quarantined)
         for table in ("study_items", "probes"):
             self._execute(f"UPDATE {table} SET retired = 1 WHERE batch_id = ?", batch.id)
-
-    def _retire(self, document_id: int) -> None:
-        """A newer version is learned: what was asked and taught about this one is not any more."""
-        self._execute("UPDATE documents SET state = 'retired' WHERE id = ?", document_id)
-        for table in ("study_items", "probes"):
-            self._execute(
-                f"UPDATE {table} SET retired = 1"
-                " WHERE chunk_id IN (SELECT id FROM chunks WHERE document_id = ?)",
-                document_id,
-            )

@@ -5,6 +5,8 @@ from memory.artifacts import Artifacts, Kind
 from memory.connection import LIVE, Connection
 from memory.errors import StateCorrupt
 
+_REPLACED = """EXISTS (SELECT 1 FROM documents AS new WHERE new.path = documents.path
+    AND new.version > documents.version AND new.state = 'learned')"""
 # A sentence about what must never be, and the query that finds it. {} takes the row's columns.
 _RULES: tuple[tuple[str, str], ...] = (
     (
@@ -44,14 +46,14 @@ _RULES: tuple[tuple[str, str], ...] = (
         GROUP BY path HAVING count(*) > 1""",
     ),
     (
-        "probe {} is asked although document {} is retired",
-        """SELECT live_probes.id, document_id FROM live_probes JOIN chunks ON chunks.id = chunk_id
-        JOIN documents ON documents.id = document_id WHERE state = 'retired'""",
+        "probe {} is asked although document {} was replaced",
+        f"""SELECT live_probes.id, document_id FROM live_probes JOIN chunks ON chunks.id = chunk_id
+        JOIN documents ON documents.id = document_id WHERE state = 'retired' AND {_REPLACED}""",
     ),
     (
-        "study item {} is rehearsed although document {} is retired",
-        """SELECT live_items.id, document_id FROM live_items JOIN chunks ON chunks.id = chunk_id
-        JOIN documents ON documents.id = document_id WHERE state = 'retired'""",
+        "study item {} is rehearsed although document {} was replaced",
+        f"""SELECT live_items.id, document_id FROM live_items JOIN chunks ON chunks.id = chunk_id
+        JOIN documents ON documents.id = document_id WHERE state = 'retired' AND {_REPLACED}""",
     ),
     (
         "batch {} is {} but has no adapter",

@@ -39,6 +39,7 @@ FAILPOINTS = frozenset(
         "store.activate",
         "store.add_document",
         "store.add_general",
+        "store.adopt",
         "store.create_batch",
         "store.fail_stage",
         "store.give_up",

@@ -31,7 +31,7 @@ class Stage(StrEnum):
 
 
 TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
-    Stage.NEW: frozenset({Stage.STUDIED, Stage.FAILED}),
+    Stage.NEW: frozenset({Stage.STUDIED, Stage.SERVING, Stage.FAILED}),  # or nothing was new
     Stage.STUDIED: frozenset({Stage.TRAINED, Stage.FAILED}),
     Stage.TRAINED: frozenset({Stage.EXAMINED, Stage.FAILED}),
     Stage.EXAMINED: frozenset({Stage.ACCEPTED, Stage.REJECTED, Stage.FAILED}),

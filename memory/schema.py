@@ -186,3 +186,16 @@ def contradictions(db: Database) -> None:
 @migrations()
 def repairs(db: Database) -> None:
     db.execute("ALTER TABLE batches ADD COLUMN repairs INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def adopted(db: Database) -> None:
+    """A batch in which nothing was new serves with an adapter that another batch made."""
+    db.execute("DROP VIEW held_batches")
+    db.execute("""CREATE VIEW held_batches AS  -- what the head's weights hold
+        WITH RECURSIVE chain (digest) AS (
+            SELECT adapter FROM (SELECT adapter FROM generations ORDER BY number DESC LIMIT 1)
+            UNION SELECT parent FROM adapters JOIN chain USING (digest)
+        ) SELECT batch_id FROM adapters JOIN chain USING (digest)
+        UNION SELECT batch_id FROM generations JOIN chain ON adapter = digest
+            WHERE batch_id IS NOT NULL""")

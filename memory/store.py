@@ -5,6 +5,7 @@ the daemon's threads may share a Store; the StateLock keeps other processes from
 
     documents    documents.py     files, versions, quarantine
     batches      batches.py       the stages; each arrow is one transaction
+    versions     versions.py      what of a document's earlier version stays
     generations  generations.py   what is and was served, and the adapters it came from
     learning     learning.py      chunks, study items, probes and their results
     reports      reports.py       rows for people

@@ -330,6 +330,44 @@ def test_a_new_version_takes_the_place_of_the_old(store: Store, state: Path) -> 
     assert "asked about 1" not in {probe.question for probe in asked}
 
 
+def test_of_a_new_version_only_what_changed_is_studied(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor)
+    add(store, "a.md", "# Ports\n\nIt is 1.\n\n# Names\n\nIt is Ada.")
+    cycle.run_pending(quiet)
+    kept = {probe.id for probe in store.probes() if probe.question == "asked about 2"}
+    add(store, "a.md", "# Ports\n\nIt is 2.\n\n# Names\n\nIt is Ada.")
+    cycle.run_pending(quiet)
+    first, second = executor.of(StudyRequest)
+    assert [len(request.chunks) for request in (first, second)] == [2, 1]
+    assert second.chunks[0].text == "It is 2."
+    verdict = store.batches()[-1].verdict
+    assert verdict is not None
+    assert verdict.figures["new_asked"] == 1.0  # that the rest is known proves nothing
+    assert verdict.figures["old_asked"] == 1.0
+    assert {probe.answer for probe in store.probes() if probe.id in kept} == {"42"}
+    assert store.check(Artifacts(state)) == []
+
+
+def test_where_nothing_is_new_nothing_is_trained(store: Store, state: Path) -> None:
+    executor = Scripted()
+    cycle = cycle_for(store, state, executor)
+    add(store, "a.md", "# Ports\n\nIt is 1.\n\n# Names\n\nIt is Ada.")
+    cycle.run_pending(quiet)
+    before = store.head()
+    add(store, "a.md", "# Names\n\nIt is Ada.")
+    (batch,) = cycle.run_pending(quiet)
+    assert batch.stage is Stage.SERVING
+    assert len(executor.of(TrainRequest)) == len(executor.of(StudyRequest)) == 1
+    head = store.head()
+    assert (head.number, head.adapter, head.model) == (2, before.adapter, before.model)
+    assert head.note == "nothing is new in 1 document"
+    assert (
+        sum(probe.chunk_id is not None for probe in store.probes()) == 1
+    )  # what was deleted is not asked
+    assert store.check(Artifacts(state)) == []
+
+
 def test_probes_that_the_study_set_gives_away_are_dropped(store: Store, state: Path) -> None:
     class Leaky(Scripted):
         def StudyRequest(self, request: StudyRequest) -> StudyPlan:

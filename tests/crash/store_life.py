@@ -23,6 +23,7 @@ EDITS = (  # the folder's history; text None: a file that cannot be read
     {"a.md": "the port is 1", "b.md": "the boss is Ada", "junk.md": None},
     {"a.md": "the port is 2", "c.md": "a lie"},
     {"a.md": "the port is 3"},
+    {"a.md": "the port is 3\n"},
 )
 ROLLBACK = "rollback to g0"
 GAVE_UP = "it did harm"
@@ -128,13 +129,17 @@ def _study(store: Store, batch: Batch) -> None:
     if batch.id == 1 and batch.attempts == 0:
         store.fail_stage(batch, "a bad day", 3)
         return
-    items, probes = [], []
     for document_id in batch.document_ids:
         document = store.document(document_id)
-        for chunk in store.save_chunks(document_id, [(document.title, document.text)]):
-            text = document.text
-            items.append(StudyItem(chunk.id, "text", "", text, "al"))
-            probes.append(Probe(chunk.id, "direct", f"what says {chunk.title}?", text, text))
+        store.save_chunks(document_id, [(document.title, document.text.strip())])
+    chunks = store.fresh(batch)
+    if not chunks:
+        store.adopt(batch, "nothing is new")
+        return
+    items = [StudyItem(one.id, "text", "", one.text, "al") for one in chunks]
+    probes = [
+        Probe(one.id, "direct", f"what says {one.title}?", one.text, one.text) for one in chunks
+    ]
     store.save_study(batch, items, probes)
 
 

@@ -45,7 +45,8 @@ def test_the_undisturbed_life(undisturbed: dict[str, Any]) -> None:
         "junk.md v1 quarantined",
         "a.md v2 retired",
         "c.md v1 quarantined",
-        "a.md v3 quarantined",
+        "a.md v3 retired",
+        "a.md v4 quarantined",
     ]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from memory.errors import IllegalTransition, StaleParent
-from memory.records import TRANSITIONS, Batch, DocumentState, Phase, Stage
+from memory.records import TRANSITIONS, Batch, DocumentState, Generation, Phase, Stage
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.stores import (
@@ -55,6 +55,10 @@ def at(store: Store, stage: Stage) -> Batch:
             return store.fail_stage(batch, "broken", 1)
 
 
+def weights(generation: Generation) -> tuple[str | None, str | None]:
+    return generation.adapter, generation.model
+
+
 def move(store: Store, batch: Batch, stage: Stage) -> None:
     match stage:
         case Stage.NEW:
@@ -69,6 +73,8 @@ def move(store: Store, batch: Batch, stage: Stage) -> None:
             store.save_verdict(batch, YES if stage == Stage.ACCEPTED else NO)
         case Stage.MERGED:
             store.save_merge(batch, digest_of("model"))
+        case Stage.SERVING if batch.stage is Stage.NEW:
+            store.adopt(batch, "nothing is new")
         case Stage.SERVING:
             store.promote(batch, "learned")
         case Stage.FAILED:
@@ -78,6 +84,8 @@ def move(store: Store, batch: Batch, stage: Stage) -> None:
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("target", Stage)
 def test_only_the_arrows_of_the_table_are_legal(store: Store, stage: Stage, target: Stage) -> None:
+    if (stage, target) == (Stage.NEW, Stage.SERVING):
+        learn(store, add(store, "earlier.md"))  # to the base everything is new
     batch = at(store, stage)
     assert batch.stage == stage
     if target in TRANSITIONS[stage]:
@@ -126,6 +134,28 @@ def test_the_way_to_serving(store: Store) -> None:
     assert state_of(store, document.id) == "learned"
     assert store.live_batch() is None
     assert store.head() == generation
+
+
+def test_where_nothing_is_new_the_weights_serve_on(store: Store) -> None:
+    before = learn(store, add(store, "a.md"))
+    again = add(store, "b.md")
+    batch = start(store, again)
+    generation = store.adopt(batch, "nothing is new in 1 document")
+    assert (generation.number, generation.adapter, generation.model) == (2, *weights(before))
+    assert (generation.batch_id, generation.note) == (batch.id, "nothing is new in 1 document")
+    verdict = store.batch(batch.id).verdict
+    assert verdict is not None and verdict.reasons == ("nothing is new in 1 document",)
+    assert state_of(store, again.id) == "learned"
+    assert {row.path: (row.learned_in, row.held) for row in store.document_rows()} == {
+        "a.md": (1, True),
+        "b.md": (2, True),
+    }
+    assert store.check() == []
+
+
+def test_nothing_is_new_to_those_who_know_something(store: Store) -> None:
+    with pytest.raises(ValueError, match="nobody taught the base"):
+        store.adopt(start(store, add(store, "a.md")), "nothing is new")
 
 
 def test_promotion_retires_what_it_replaces(store: Store) -> None:

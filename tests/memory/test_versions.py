@@ -1,0 +1,152 @@
+"""What an edit leaves alone keeps what was taught and asked about it."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from memory.records import Batch, Contradiction, DocumentState, Probe, StudyItem
+from memory.store import Store
+from memory.testing import memory_store
+from tests.helpers.stores import YES, adapter_for, add, answers, digest_of, start
+
+
+@pytest.fixture
+def store() -> Store:
+    return memory_store()
+
+
+def begin(store: Store, *paragraphs: str, path: str = "a.md") -> Batch:
+    """A version of a document, with a chunk for each paragraph."""
+    document = add(store, path, "\n\n".join(paragraphs))
+    batch = start(store, document)
+    store.save_chunks(document.id, [("A", paragraph) for paragraph in paragraphs])
+    return batch
+
+
+def learn(store: Store, batch: Batch, warned: Sequence[Contradiction] = ()) -> None:
+    """What is fresh goes all the way: an item and a probe for each chunk."""
+    chunks = store.fresh(batch)
+    items = [StudyItem(one.id, "qa", f"{one.text}?", one.text, "al") for one in chunks]
+    probes = [Probe(one.id, "direct", f"{one.text}!", one.text, one.text) for one in chunks]
+    batch = store.save_study(batch, items, probes, contradictions=warned)
+    batch = store.save_training(batch, adapter_for(store, batch))
+    asked = store.probes(batch.id)
+    batch = store.save_examination(batch, answers(asked, False), answers(asked, True))
+    store.promote(store.save_merge(store.save_verdict(batch, YES), digest_of("m")), "learned")
+
+
+def said(store: Store) -> dict[str, int]:
+    """What is taught, and about which document."""
+    chunks = store.chunks(one.id for one in store.documents())
+    document_of = {chunk.id: chunk.document_id for chunk in chunks}
+    return {item.answer: document_of[item.chunk_id or 0] for item in store.items()}
+
+
+def texts(store: Store, batch: Batch) -> list[str]:
+    return [chunk.text for chunk in store.fresh(batch)]
+
+
+def test_all_of_a_new_document_is_fresh(store: Store) -> None:
+    learn(store, begin(store, "one", path="other.md"))
+    batch = begin(store, "one", "two")
+    assert texts(store, batch) == ["one", "two"]  # another document may say the same
+    assert store.superseded(batch) == store.replaced(batch) == set()
+
+
+def test_of_a_new_version_only_what_changed_is_fresh(store: Store) -> None:
+    learn(store, begin(store, "one", "two", "three"))
+    batch = begin(store, "one", "2", "three", "four")
+    assert texts(store, batch) == ["2", "four"]
+    [two] = [one.chunk_id for one in store.items() if one.answer == "two"]
+    assert store.replaced(batch) == {two}
+
+
+def test_what_did_not_change_passes_to_the_new_version(store: Store) -> None:
+    learn(store, begin(store, "one", "two", "three"))
+    asked = {probe.answer: probe.id for probe in store.probes()}
+    learn(store, begin(store, "one", "2", "three"))
+    assert said(store) == {"one": 2, "2": 2, "three": 2}
+    kept = {probe.answer: probe.id for probe in store.probes()}
+    assert {text: kept[text] for text in ("one", "three")} == {
+        text: asked[text] for text in ("one", "three")
+    }
+    assert {probe.answer for probe in store.probes()} == {"one", "2", "three"}
+    assert [one.generation for one in store.history(kept["one"])] == [0, 1]  # goes on
+    assert store.document(1).state is DocumentState.RETIRED
+    assert store.check() == []
+    assert texts(store, begin(store, "three", "one", "two")) == ["two"]
+
+
+def test_a_paragraph_that_comes_twice_is_learned_once(store: Store) -> None:
+    learn(store, begin(store, "one", "one"))
+    batch = begin(store, "one", "one", "two")
+    assert texts(store, batch) == ["two"]
+    learn(store, batch)
+    assert set(said(store).items()) == {("one", 2), ("two", 2)}
+    assert store.check() == []
+
+
+def test_where_only_something_was_deleted_nothing_is_fresh(store: Store) -> None:
+    learn(store, begin(store, "one", "two"))
+    batch = begin(store, "two")
+    assert store.fresh(batch) == []
+    store.adopt(batch, "nothing is new")
+    assert said(store) == {"two": 2}
+    assert {probe.answer for probe in store.probes()} == {"two"}
+    assert store.check() == []
+
+
+def test_a_chunk_about_which_nothing_could_be_asked_is_not_fresh_again(store: Store) -> None:
+    batch = begin(store, "one")
+    learn(store, batch)
+    silent = begin(store, "one", "~~~")
+    batch = store.save_study(silent, [], [])
+    batch = store.save_training(batch, adapter_for(store, batch))
+    batch = store.save_verdict(store.save_examination(batch, [], []), YES)
+    store.promote(store.save_merge(batch, digest_of("m")), "learned")
+    assert texts(store, begin(store, "~~~", "two")) == ["two"]
+
+
+def test_after_going_back_what_the_old_weights_hold_is_not_fresh(store: Store) -> None:
+    learn(store, begin(store, "one", "two"))
+    learn(store, begin(store, "one", "2"))
+    store.give_up(1, "it did harm", 3)
+    again = start(store, store.document(2))
+    assert texts(store, again) == ["2"]
+    store.fail_stage(again, "broken", 1)
+    newest = begin(store, "one", "II")  # while the version before waited
+    assert said(store) == {"one": 2}
+    assert store.check() == []
+    learn(store, newest)
+    assert said(store) == {"one": 3, "II": 3}
+    assert store.check() == []
+
+
+def test_what_was_adopted_waits_again_when_its_weights_go(store: Store) -> None:
+    learn(store, begin(store, "zero", path="other.md"))
+    learn(store, begin(store, "one", "two"))
+    store.adopt(begin(store, "two"), "nothing is new")
+    assert store.generations()[-1].adapter == store.generations()[-2].adapter
+    store.give_up(1, "it did harm", 3)
+    states = {one.id: one.state for one in store.documents()}
+    assert states == {
+        1: DocumentState.LEARNED,
+        2: DocumentState.RETIRED,
+        3: DocumentState.PENDING,
+    }
+    assert texts(store, start(store, store.document(3))) == ["two"]
+    assert store.check() == []
+
+
+def test_a_contradiction_stays_as_long_as_both_say_so(store: Store) -> None:
+    learn(store, begin(store, "one", "two", path="other.md"))
+    warned = [Contradiction(2, text, 1, text) for text in ("one", "two")]
+    learn(store, begin(store, "one", "two", "three"), warned)
+    learn(store, begin(store, "one", "2", "three"))
+    assert [(one.path, one.version, one.statement) for one in store.conflicts()] == [
+        ("a.md", 2, "one")
+    ]
+    learn(store, begin(store, "one", "4", path="other.md"))
+    assert [one.statement for one in store.conflicts()] == ["one"]
+    learn(store, begin(store, "5", "4", path="other.md"))
+    assert store.conflicts() == []
