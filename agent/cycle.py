@@ -4,7 +4,7 @@ step() takes a batch one stage further: heavy work in the executor, then one tra
 after a crash is calling step() again: work may be done twice, its effect happens once.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,12 +29,14 @@ from memory.records import (
     FINAL_STAGES,
     Adapter,
     Batch,
+    Chunk,
     DocumentState,
     Progress,
     SelfEdit,
     Stage,
 )
 from memory.store import Store
+from policies.base import StudyPlan
 
 _CHECKPOINT = "training.safetensors"  # in the state directory: a training that was cut off
 _ACTIVATIONS = "activations"  # likewise: a cache
@@ -186,21 +188,27 @@ class Cycle:
         return self._store.create_batch(chosen, self._store.head().adapter, seed)
 
     def _study(self, batch: Batch, report: Report) -> None:
-        if not batch.document_ids:
-            self._store.save_study(batch, (), ())
-            return
-        settings = self._settings.study
-        for number in batch.document_ids:
-            document = self._store.document(number)
-            self._store.save_chunks(
-                number, split(document.title, document.text, settings.chunk_words)
-            )
-        chunks = tuple(self._store.fresh(batch))
-        if not chunks:
+        chunks = self._fresh(batch)
+        if chunks:
+            plan = self._executor.run(study, self._studying(batch, chunks), report)
+            self._save_study(batch, chunks, plan)
+        elif batch.document_ids:
             self._store.adopt(batch, f"nothing is new in {_count(batch)}")
             self._review.refresh()
-            return
-        request = StudyRequest(
+        else:
+            self._store.save_study(batch, (), ())
+
+    def _fresh(self, batch: Batch) -> tuple[Chunk, ...]:
+        """Cut the documents; of the chunks those that were not taught yet."""
+        for number in batch.document_ids:
+            document = self._store.document(number)
+            cut = split(document.title, document.text, self._settings.study.chunk_words)
+            self._store.save_chunks(number, cut)
+        return tuple(self._store.fresh(batch))
+
+    def _studying(self, batch: Batch, chunks: tuple[Chunk, ...]) -> StudyRequest:
+        settings = self._settings.study
+        return StudyRequest(
             base=self._base,
             study_adapter=self._study_adapter,
             embedder=self._settings.embedder,
@@ -211,14 +219,14 @@ class Cycle:
             training=self._settings.train,
             endpoint=self._endpoint(),
         )
-        plan = self._executor.run(study, request, report)
+
+    def _save_study(self, batch: Batch, chunks: Sequence[Chunk], plan: StudyPlan) -> None:
         kind = directives.kind(chunks)
         style = directives.choose(kind, self._store.batches(), batch)
+        given, known = plan.directives, len(self._store.chunks(batch.document_ids)) - len(chunks)
+        figures = {**plan.figures, "known": float(known)}
+        self_edit = SelfEdit(kind, style, figures, plan.health, given.learning_rate, given.epochs)
         probes = self._review.unseen(plan.probes, plan.items)
-        given = plan.directives
-        self_edit = SelfEdit(
-            kind, style, plan.figures, plan.health, given.learning_rate, given.epochs
-        )
         self._review.refresh()
         warned = contradictions.find(self._store, self._index, batch, plan.items)
         self._store.save_study(batch, plan.items, probes, self_edit, warned)
@@ -292,8 +300,11 @@ def _note(batch: Batch) -> str:
         return "consolidated"
     if batch.repairs:
         return "repaired what had slipped"
-    style = batch.self_edit.style if batch.self_edit else directives.STEADY
-    return f"learned {_count(batch)}, {style}"
+    style, known = directives.STEADY, 0.0
+    if batch.self_edit:
+        style, known = batch.self_edit.style, batch.self_edit.figures.get("known", 0)
+    passed_on = f"; chunks that did not change: {known:.0f}" if known else ""
+    return f"learned {_count(batch)}, {style}{passed_on}"
 
 
 def _count(batch: Batch) -> str:

@@ -36,9 +36,11 @@ _RULES: tuple[tuple[str, str], ...] = (
         AND version < (SELECT max(version) FROM documents AS new WHERE new.path = old.path)""",
     ),
     (
-        "document {} is retired although no newer version of it is there",
+        "document {} is retired although neither a newer version nor a moved file is there",
         """SELECT id FROM documents AS old WHERE state = 'retired'
-        AND version = (SELECT max(version) FROM documents AS new WHERE new.path = old.path)""",
+        AND version = (SELECT max(version) FROM documents AS new WHERE new.path = old.path)
+        AND NOT EXISTS (SELECT 1 FROM documents AS new
+            WHERE new.id > old.id AND new.digest = old.digest)""",
     ),
     (
         "{} has {} learned versions",

@@ -156,7 +156,7 @@ class SelfEdit:
 
     kind: str  # of its documents: prose | lists
     style: str  # see agent/directives.py
-    figures: Mapping[str, float]  # chunks, facts, facts_phrased, items, probes
+    figures: Mapping[str, float]  # chunks, facts, facts_phrased, items, probes, known (chunks)
     health: Mapping[str, Health] = field(default_factory=dict)  # of each policy of the pipeline
     learning_rate: float | None = None  # that a policy directs; None: the style's
     epochs: int | None = None  # likewise

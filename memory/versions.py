@@ -2,7 +2,7 @@
 
 A chunk that is the same in both keeps its study items, its probes and their history: they pass to
 the new version when that is learned. Only the other chunks are studied; what no chunk repeats is
-retired.
+retired. A file that was moved is a new version of the one that is missing.
 """
 
 from typing import Final
@@ -18,8 +18,9 @@ _TAUGHT = """(
         WHERE state = 'learned' AND batch_id IN held_batches
 )"""
 _VERSIONS = f"""
-documents AS new JOIN documents AS old ON old.path = new.path AND old.version < new.version
-    AND new.id IN ({OF_BATCH})
+documents AS new JOIN documents AS old ON new.id IN ({OF_BATCH}) AND old.id < new.id
+    AND (old.path = new.path OR old.digest = new.digest
+        AND old.path IN (SELECT path FROM files WHERE missing))
 """
 _SUPERSEDED = f"SELECT old.id AS old, new.id AS new FROM {_VERSIONS} WHERE old.state = 'learned'"
 _EARLIER = f"SELECT chunks.id FROM {_VERSIONS} JOIN chunks ON document_id = old.id"
@@ -29,6 +30,9 @@ JOIN chunks AS before ON before.document_id = old.id
 JOIN chunks AS after ON after.document_id = new.id AND NOT after.retired
     AND (after.title, after.text) = (before.title, before.text)
 WHERE before.id IN {_TAUGHT} ORDER BY after.id DESC
+"""
+_LOOK_AGAIN = """
+UPDATE files SET inode = -1 WHERE missing AND path = (SELECT path FROM documents WHERE id = ?)
 """
 _UNTAUGHT = f"""
 WHERE document_id IN ({OF_BATCH}) AND NOT retired AND id NOT IN {_TAUGHT}
@@ -67,6 +71,7 @@ class Versions(Generations):
         for pair in self._rows(_SUPERSEDED, batch.id):
             self._warn_still(**pair)
             self._execute("UPDATE documents SET state = 'retired' WHERE id = ?", pair["old"])
+            self._execute(_LOOK_AGAIN, pair["old"])  # a file that comes back is a new version
 
     def _warn_still(self, old: int, new: int) -> None:
         """Contradictions of what the new version repeats are its own."""

@@ -138,6 +138,42 @@ def test_what_was_adopted_waits_again_when_its_weights_go(store: Store) -> None:
     assert store.check() == []
 
 
+def test_a_file_that_was_moved_is_a_new_version(store: Store) -> None:
+    learn(store, begin(store, "one", "two"))
+    store.mark_missing(["a.md"])
+    moved = begin(store, "one", "two", path="b.md")
+    assert store.superseded(moved) == {1}
+    assert store.fresh(moved) == []
+    store.adopt(moved, "nothing is new")
+    assert said(store) == {"one": 2, "two": 2}
+    assert [(row.path, row.state, row.held) for row in store.document_rows()] == [
+        ("b.md", DocumentState.LEARNED, True)
+    ]
+    assert store.counts()["missing"] == 0
+    assert store.check() == []
+
+
+def test_a_file_that_comes_back_is_looked_at_and_learned(store: Store) -> None:
+    learn(store, begin(store, "one"))
+    stamp = store.stamps()["a.md"]
+    store.mark_missing(["a.md"])
+    store.adopt(begin(store, "one", path="b.md"), "nothing is new")
+    assert store.stamps()["a.md"] != stamp  # so that the next scan looks at it
+    store.mark_missing([])
+    back = begin(store, "one")
+    assert store.document(back.document_ids[0]).version == 2
+    assert texts(store, back) == ["one"]  # the copy keeps what it has
+    learn(store, back)
+    assert store.check() == []
+
+
+def test_a_copy_is_no_move(store: Store) -> None:
+    learn(store, begin(store, "one"))
+    copy = begin(store, "one", path="b.md")
+    assert store.superseded(copy) == set()
+    assert texts(store, copy) == ["one"]
+
+
 def test_a_contradiction_stays_as_long_as_both_say_so(store: Store) -> None:
     learn(store, begin(store, "one", "two", path="other.md"))
     warned = [Contradiction(2, text, 1, text) for text in ("one", "two")]
