@@ -4,18 +4,18 @@ step() takes a batch one stage further: heavy work in the executor, then one tra
 after a crash is calling step() again: work may be done twice, its effect happens once.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import consolidation, contradictions, directives, general, material, repair
+from agent import consolidation, contradictions, directives, general, material, novelty, repair
 from agent.batching import choose
-from agent.chunking import split
 from agent.endpoint import Endpoint
 from agent.examination import Examination
 from agent.executor import Executor, Report
 from agent.material import Material
 from agent.merge import MergeRequest, merge
+from agent.novelty import Novelty
 from agent.rehearsal import KEPT
 from agent.review import Review
 from agent.settings import PipelineSettings
@@ -29,7 +29,6 @@ from memory.records import (
     FINAL_STAGES,
     Adapter,
     Batch,
-    Chunk,
     DocumentState,
     Progress,
     SelfEdit,
@@ -188,43 +187,36 @@ class Cycle:
         return self._store.create_batch(chosen, self._store.head().adapter, seed)
 
     def _study(self, batch: Batch, report: Report) -> None:
-        chunks = self._fresh(batch)
-        if chunks:
-            plan = self._executor.run(study, self._studying(batch, chunks), report)
-            self._save_study(batch, chunks, plan)
+        new = novelty.find(self._store, batch, self._settings.study.chunk_words)
+        if new.chunks:
+            plan = self._executor.run(study, self._studying(batch, new), report)
+            self._save_study(batch, new, plan)
         elif batch.document_ids:
             self._store.adopt(batch, f"nothing is new in {_count(batch)}")
             self._review.refresh()
         else:
             self._store.save_study(batch, (), ())
 
-    def _fresh(self, batch: Batch) -> tuple[Chunk, ...]:
-        """Cut the documents; of the chunks those that were not taught yet."""
-        for number in batch.document_ids:
-            document = self._store.document(number)
-            cut = split(document.title, document.text, self._settings.study.chunk_words)
-            self._store.save_chunks(number, cut)
-        return tuple(self._store.fresh(batch))
-
-    def _studying(self, batch: Batch, chunks: tuple[Chunk, ...]) -> StudyRequest:
+    def _studying(self, batch: Batch, new: Novelty) -> StudyRequest:
         settings = self._settings.study
         return StudyRequest(
             base=self._base,
             study_adapter=self._study_adapter,
             embedder=self._settings.embedder,
-            chunks=chunks,
+            chunks=new.chunks,
             pipeline=settings.pipeline,
-            probes_per_chunk=settings.probes_each(len(chunks)),
+            probes_per_chunk=settings.probes_each(len(new.chunks)),
             seed=_seed(batch),
             training=self._settings.train,
             endpoint=self._endpoint(),
+            known=new.known,
         )
 
-    def _save_study(self, batch: Batch, chunks: Sequence[Chunk], plan: StudyPlan) -> None:
-        kind = directives.kind(chunks)
+    def _save_study(self, batch: Batch, new: Novelty, plan: StudyPlan) -> None:
+        kind = directives.kind(new.chunks)
         style = directives.choose(kind, self._store.batches(), batch)
-        given, known = plan.directives, len(self._store.chunks(batch.document_ids)) - len(chunks)
-        figures = {**plan.figures, "known": float(known)}
+        given, every = plan.directives, self._store.chunks(batch.document_ids)
+        figures = {**plan.figures, "known": float(len(every) - len(new.chunks))}
         self_edit = SelfEdit(kind, style, figures, plan.health, given.learning_rate, given.epochs)
         probes = self._review.unseen(plan.probes, plan.items)
         self._review.refresh()
@@ -303,7 +295,7 @@ def _note(batch: Batch) -> str:
     style, known = directives.STEADY, 0.0
     if batch.self_edit:
         style, known = batch.self_edit.style, batch.self_edit.figures.get("known", 0)
-    passed_on = f"; chunks that did not change: {known:.0f}" if known else ""
+    passed_on = f"; chunks in which nothing is new: {known:.0f}" if known else ""
     return f"learned {_count(batch)}, {style}{passed_on}"
 
 

@@ -77,20 +77,15 @@ class Review:
         return max(self._settings.due, round(self._settings.due_share * known))
 
     def _old(self, batch: Batch, live: Sequence[Probe]) -> list[Probe]:
-        """What these documents replace is not asked: that it is forgotten is wanted."""
+        """What these documents say no more is not asked: that it is forgotten is wanted."""
         known = {probe.id: probe for probe in live if probe.chunk_id is not None}
-        skipped = self._replaced(batch)
+        skipped = self._store.outdated_probes(batch)
         near = [i for i in self.neighbours(batch) if i in known and i not in skipped]
         near = near[: self._settings.neighbours]
         return [
             *(known[i] for i in near),
             *due(self._store, self._most(live), exclude={*near, *skipped}),
         ]
-
-    def _replaced(self, batch: Batch) -> set[int]:
-        """Ids of probes about what this batch's documents said before, and say no more."""
-        old = self._store.replaced(batch)
-        return {probe.id for probe in self._store.probes() if probe.chunk_id in old}
 
     def neighbours(self, batch: Batch) -> list[int]:
         """Ids of old probes near the new chunks, nearest first."""

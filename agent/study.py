@@ -48,6 +48,7 @@ class StudyRequest:
     seed: int
     training: TrainSettings = _TRAINING  # of throw-away adapters, but for their tokens
     endpoint: Endpoint | None = None  # that writes; None: this process does
+    known: frozenset[tuple[int, str]] = frozenset()  # (chunk, statement): taught already
 
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
@@ -56,7 +57,8 @@ def study(request: StudyRequest, report: Report) -> StudyPlan:
     with away_named():
         tools = _tools(request, report)
         studied = proposed(request, tools)
-        plan = select(request.chunks, studied.trusted, request.probes_per_chunk, request.seed)
+        most, known = request.probes_per_chunk, request.known
+        plan = select(request.chunks, studied.trusted, most, request.seed, known)
         found = faults(plan.probes, request.chunks, tools)
     return replace(
         plan,

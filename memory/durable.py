@@ -51,6 +51,7 @@ FAILPOINTS = frozenset(
         "store.save_chunks",
         "store.save_examination",
         "store.save_merge",
+        "store.save_repeated",
         "store.save_review",
         "store.save_study",
         "store.save_training",

@@ -21,10 +21,10 @@ def draw(
     """Up to `size` study items to train on again beside a batch.
 
     `neighbours` are ids of probes near the new documents, nearest first. What the batch's documents
-    replace is never drawn: it is what must be unlearned. Equal arguments draw equal items.
+    say no more is never drawn: it is what must be unlearned. Equal arguments draw equal items.
     """
-    replaced = store.replaced(batch)
-    pool = [item for item in store.rehearsable() if item.chunk_id not in replaced]
+    outdated = store.outdated_items(batch)
+    pool = [item for item in store.rehearsable() if item.item_id not in outdated]
     chunk_of = {probe.id: probe.chunk_id for probe in store.probes()}
     failed = {chunk_of.get(one) for one, last in store.latest_results().items() if not last.correct}
     near = {chunk_of.get(probe_id) for probe_id in neighbours}

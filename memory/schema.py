@@ -199,3 +199,15 @@ def adopted(db: Database) -> None:
         ) SELECT batch_id FROM adapters JOIN chain USING (digest)
         UNION SELECT batch_id FROM generations JOIN chain ON adapter = digest
             WHERE batch_id IS NOT NULL""")
+
+
+@migrations()
+def repeated(db: Database) -> None:
+    """Statements that a document's new version repeats in a chunk that changed otherwise."""
+    db.execute("""CREATE TABLE repeated (
+        batch_id INTEGER NOT NULL REFERENCES batches,
+        earlier_id INTEGER NOT NULL REFERENCES chunks,
+        chunk_id INTEGER NOT NULL REFERENCES chunks,
+        statement TEXT NOT NULL,
+        PRIMARY KEY (batch_id, earlier_id, statement, chunk_id)
+    ) STRICT, WITHOUT ROWID""")

@@ -19,6 +19,7 @@ from memory.documents import Documents
 from memory.history import History, Moment, Recall
 from memory.learning import Asking, Learning, Rehearsable, Streak
 from memory.reports import Conflict, DocumentRow, ProbeRow, Reports
+from memory.versions import Repeated
 
 __all__ = [
     "Asking",
@@ -28,6 +29,7 @@ __all__ = [
     "ProbeRow",
     "Recall",
     "Rehearsable",
+    "Repeated",
     "Store",
     "Streak",
 ]

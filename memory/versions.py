@@ -1,10 +1,14 @@
 """What a document's earlier version taught and its new one repeats.
 
-A chunk that is the same in both keeps its study items, its probes and their history: they pass to
-the new version when that is learned. Only the other chunks are studied; what no chunk repeats is
-retired. A file that was moved is a new version of the one that is missing.
+A chunk that is the same in both keeps its study items, its probes and their history, and so does a
+statement of a chunk that changed otherwise: they pass to the new version when that is learned. Only
+the rest is studied; what is said no more is retired. A file that was moved is a new version of the
+one that is missing.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from memory.generations import Generations
@@ -31,6 +35,18 @@ JOIN chunks AS after ON after.document_id = new.id AND NOT after.retired
     AND (after.title, after.text) = (before.title, before.text)
 WHERE before.id IN {_TAUGHT} ORDER BY after.id DESC
 """
+_STATED = f"""
+SELECT DISTINCT new.id AS document, live_items.answer AS statement, chunk_id FROM {_VERSIONS}
+JOIN chunks ON chunks.document_id = old.id JOIN live_items ON chunk_id = chunks.id
+WHERE kind != 'text'
+"""
+_OUTDATED = f"""
+SELECT id FROM {{table}} AS one WHERE NOT retired AND chunk_id IN ({_EARLIER})
+    AND chunk_id NOT IN (SELECT old FROM ({_REPEATED}))
+    AND NOT EXISTS (SELECT 1 FROM repeated WHERE batch_id = ?
+        AND earlier_id = one.chunk_id AND statement = one.{{statement}})
+"""
+_STATEMENT: Final = {"study_items": "answer", "probes": "statement"}  # where it stands
 _LOOK_AGAIN = """
 UPDATE files SET inode = -1 WHERE missing AND path = (SELECT path FROM documents WHERE id = ?)
 """
@@ -38,6 +54,15 @@ _UNTAUGHT = f"""
 WHERE document_id IN ({OF_BATCH}) AND NOT retired AND id NOT IN {_TAUGHT}
 ORDER BY document_id, position
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A statement of a new version that an earlier one taught."""
+
+    earlier_id: int  # the chunk that it stood in
+    chunk_id: int  # the chunk that it stands in
+    statement: str
 
 
 class Versions(Generations):
@@ -52,20 +77,42 @@ class Versions(Generations):
         repeated = {row["new"] for row in self._rows(_REPEATED, batch.id)}
         return [one for one in self._select(Chunk, _UNTAUGHT, batch.id) if one.id not in repeated]
 
-    def replaced(self, batch: Batch) -> set[int]:
-        """Ids of earlier versions' chunks that no chunk repeats: what is to be unlearned."""
-        return set(self._column(_EARLIER, batch.id)) - self._repeated(batch).keys()
+    def stated(self, batch: Batch) -> dict[tuple[int, str], list[int]]:
+        """(document of the batch, statement) -> the chunks of earlier versions that taught it."""
+        found: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+        for row in self._rows(_STATED, batch.id):
+            found[row["document"], row["statement"]].append(row["chunk_id"])
+        return found
 
-    def _repeated(self, batch: Batch) -> dict[int, int]:
-        """Chunk of an earlier version -> the first one that repeats it."""
-        return {row["old"]: row["new"] for row in self._rows(_REPEATED, batch.id)}
+    def save_repeated(self, batch: Batch, repeated: Iterable[Repeated]) -> None:
+        """What will pass on when the batch is learned, beside whole chunks: this, and no more."""
+        with self._transaction("save_repeated"):
+            self._execute("DELETE FROM repeated WHERE batch_id = ?", batch.id)
+            self._insert_all("repeated", repeated, batch_id=batch.id)
+
+    def outdated_items(self, batch: Batch) -> set[int]:
+        """Ids of study items about what the batch's documents say no more: to be unlearned."""
+        return self._outdated("study_items", batch)
+
+    def outdated_probes(self, batch: Batch) -> set[int]:
+        """Likewise of probes."""
+        return self._outdated("probes", batch)
+
+    def _outdated(self, table: str, batch: Batch) -> set[int]:
+        sql = _OUTDATED.format(table=table, statement=_STATEMENT[table])
+        return set(self._column(sql, batch.id, batch.id, batch.id))
 
     def _supersede(self, batch: Batch) -> None:
         """The batch's documents take the place of their earlier versions."""
-        for old, new in self._repeated(batch).items():
-            for table in ("study_items", "probes"):
-                self._execute(f"UPDATE {table} SET chunk_id = ? WHERE chunk_id = ?", new, old)
-        for table in ("study_items", "probes"):
+        chunks = {row["old"]: row["new"] for row in self._rows(_REPEATED, batch.id)}  # the first
+        statements = self._rows("SELECT * FROM repeated WHERE batch_id = ?", batch.id)
+        for table, statement in _STATEMENT.items():
+            move = f"UPDATE {table} SET chunk_id = ? WHERE chunk_id = ?"
+            for old, new in chunks.items():
+                self._execute(move, new, old)
+            for row in statements:
+                place = (row["chunk_id"], row["earlier_id"], row["statement"])
+                self._execute(f"{move} AND {statement} = ?", *place)
             sql = f"UPDATE {table} SET retired = 1 WHERE chunk_id IN ({_EARLIER})"
             self._execute(sql, batch.id)
         for pair in self._rows(_SUPERSEDED, batch.id):

@@ -150,6 +150,11 @@ def facts(chunk: Chunk) -> Iterator[Fact]:
             yield Fact(chunk, passage, span)
 
 
+def statements(chunk: Chunk) -> set[str]:
+    """What is said of its facts: what study items about it are answered with."""
+    return {fact.passage for fact in facts(chunk)}
+
+
 def _understandable(chunk: Chunk, before: str, sentence: str) -> str:
     """The sentence; if it leans on what it does not name, after the one before, or the heading."""
     if not _LEANS.match(sentence):

@@ -18,16 +18,22 @@ _Fact = tuple[int, str, str]  # chunk id, evidence, answer
 
 
 def select(
-    chunks: Sequence[Chunk], trusted: Mapping[Candidate, float], probes_per_chunk: int, seed: int
+    chunks: Sequence[Chunk],
+    trusted: Mapping[Candidate, float],
+    probes_per_chunk: int,
+    seed: int,
+    known: Collection[tuple[int, str]] = (),
 ) -> StudyPlan:
     """Each fact is trained in every phrasing but one, which examines it if its chunk needs probes:
     the clearest, since what examines must be understood.
 
-    A candidate of kind "probe" examines or is left out. Texts that were written are trained, and
+    Of what is known, as (chunk id, statement), nothing is taught or asked anew. A candidate of kind
+    "probe" examines or is left out. Texts that were written are trained, and
     sentences that no question leads to as they stand.
     """
     chance = random.Random(seed)
-    facts = _by_fact([one for one in trusted if one.kind != "text"])
+    asking = _by_fact([one for one in trusted if one.kind != "text"])
+    facts = {fact: group for fact, group in asking.items() if fact[:2] not in known}
     examined = _examined(facts, trusted, probes_per_chunk, chance)
     probes = [_probe(one) for one in examined.values()]
     taught = [
@@ -37,7 +43,8 @@ def select(
         if one is not examined.get(fact) and one.kind != "probe"
     ]
     asked = dict.fromkeys(map(_item, taught))
-    texts = [*_written(trusted), *(text for chunk in chunks for text in _texts(chunk, asked))]
+    said = [*known, *((item.chunk_id, item.answer) for item in asked)]
+    texts = [*_written(trusted), *(text for chunk in chunks for text in _texts(chunk, said))]
     items = [*asked, *{text.answer: text for text in reversed(texts)}.values()]
     return StudyPlan(tuple(items), tuple(probes), _health(chunks, facts, items, probes))
 
@@ -130,9 +137,10 @@ def _written(trusted: Iterable[Candidate]) -> list[StudyItem]:
     ]
 
 
-def _texts(chunk: Chunk, asked: Iterable[StudyItem]) -> list[StudyItem]:
-    """Under their title, the sentences that no item teaches; a chunk without any as it stands."""
-    taught = [item.answer for item in asked if item.chunk_id == chunk.id]
+def _texts(chunk: Chunk, said: Iterable[tuple[int | None, str]]) -> list[StudyItem]:
+    """Under their title, the sentences that nothing else teaches, as (chunk id, statement); a chunk
+    without any as it stands."""
+    taught = [statement for number, statement in said if number == chunk.id]
     found = sentences(chunk.text)
     left = [one for one in found if not any(one in answer for answer in taught)]
     return [

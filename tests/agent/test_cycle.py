@@ -340,12 +340,12 @@ def test_of_a_new_version_only_what_changed_is_studied(store: Store, state: Path
     cycle.run_pending(quiet)
     first, second = executor.of(StudyRequest)
     assert [len(request.chunks) for request in (first, second)] == [2, 1]
-    assert second.chunks[0].text == "It is 2."
+    assert second.chunks[0].text == "It is 2." and second.known == frozenset()
     verdict = store.batches()[-1].verdict
     assert verdict is not None
     assert verdict.figures["new_asked"] == 1.0  # that the rest is known proves nothing
     assert verdict.figures["old_asked"] == 1.0
-    assert store.head().note == "learned 1 document, steady; chunks that did not change: 1"
+    assert store.head().note == "learned 1 document, steady; chunks in which nothing is new: 1"
     assert {probe.answer for probe in store.probes() if probe.id in kept} == {"42"}
     assert store.check(Artifacts(state)) == []
 

@@ -133,6 +133,7 @@ def _study(store: Store, batch: Batch) -> None:
         document = store.document(document_id)
         store.save_chunks(document_id, [(document.title, document.text.strip())])
     chunks = store.fresh(batch)
+    store.save_repeated(batch, ())
     if not chunks:
         store.adopt(batch, "nothing is new")
         return

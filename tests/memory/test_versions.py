@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from memory.records import Batch, Contradiction, DocumentState, Probe, StudyItem
-from memory.store import Store
+from memory.store import Repeated, Store
 from memory.testing import memory_store
 from tests.helpers.stores import YES, adapter_for, add, answers, digest_of, start
 
@@ -50,15 +50,16 @@ def test_all_of_a_new_document_is_fresh(store: Store) -> None:
     learn(store, begin(store, "one", path="other.md"))
     batch = begin(store, "one", "two")
     assert texts(store, batch) == ["one", "two"]  # another document may say the same
-    assert store.superseded(batch) == store.replaced(batch) == set()
+    assert store.superseded(batch) == store.outdated_items(batch) == set()
 
 
 def test_of_a_new_version_only_what_changed_is_fresh(store: Store) -> None:
     learn(store, begin(store, "one", "two", "three"))
     batch = begin(store, "one", "2", "three", "four")
     assert texts(store, batch) == ["2", "four"]
-    [two] = [one.chunk_id for one in store.items() if one.answer == "two"]
-    assert store.replaced(batch) == {two}
+    two = [one.id for one in store.items() if one.answer == "two"]
+    assert store.outdated_items(batch) == set(two)
+    assert store.outdated_probes(batch) == {p.id for p in store.probes() if p.answer == "two"}
 
 
 def test_what_did_not_change_passes_to_the_new_version(store: Store) -> None:
@@ -75,6 +76,23 @@ def test_what_did_not_change_passes_to_the_new_version(store: Store) -> None:
     assert store.document(1).state is DocumentState.RETIRED
     assert store.check() == []
     assert texts(store, begin(store, "three", "one", "two")) == ["two"]
+
+
+def test_a_statement_that_stays_in_a_chunk_that_changed_passes_on(store: Store) -> None:
+    learn(store, begin(store, "one", "two"))
+    asked = {probe.answer: probe.id for probe in store.probes()}
+    batch = begin(store, "one, or two, or three")
+    [chunk] = store.fresh(batch)
+    assert store.stated(batch) == {(2, "one"): [1], (2, "two"): [2]}
+    store.save_repeated(batch, [Repeated(1, chunk.id, "one"), Repeated(2, chunk.id, "two")])
+    store.save_repeated(batch, [Repeated(2, chunk.id, "two")])  # counts as it was said last
+    one = {item.id for item in store.items() if item.answer == "one"}
+    assert store.outdated_items(batch) == one
+    assert store.outdated_probes(batch) == {asked["one"]}
+    learn(store, batch)
+    assert said(store) == {"two": 2, "one, or two, or three": 2}
+    assert asked["two"] in {probe.id for probe in store.probes()}
+    assert store.check() == []
 
 
 def test_a_paragraph_that_comes_twice_is_learned_once(store: Store) -> None:

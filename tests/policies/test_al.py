@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from memory.records import Chunk
-from policies.al import AutonomousLearning, facts
+from policies.al import AutonomousLearning, facts, statements
 from tests.helpers.tools import FakeTools
 
 CHUNK = Chunk(3, 1, 0, "Systems > Servers", "There is one server. It listens on port 9362.")
@@ -22,6 +22,15 @@ CHUNK = Chunk(3, 1, 0, "Systems > Servers", "There is one server. It listens on 
 def test_a_fact_carries_what_is_needed_to_understand_it(text: str, passage: str) -> None:
     (fact,) = (one for one in facts(replace(CHUNK, text=text)) if one.span.text == "9362")
     assert fact.passage == passage
+
+
+def test_a_chunk_states_what_its_facts_are_recited_with() -> None:
+    text = "Tarrick hums loudly. It listens on port 9362. Oh no."
+    assert statements(replace(CHUNK, text=text)) == {
+        "Tarrick hums loudly.",
+        "Tarrick hums loudly. It listens on port 9362.",
+    }
+    assert statements(replace(CHUNK, text="Oh no.")) == set()
 
 
 def test_written_questions_come_beside_hasty_ones() -> None:

@@ -53,6 +53,23 @@ def test_an_item_answers_with_the_sentence_and_a_probe_looks_for_the_fact() -> N
     assert [(probe.answer, probe.statement) for probe in plan.probes] == [("9362", CHUNK.text)]
 
 
+def test_what_is_known_is_neither_taught_nor_asked_anew() -> None:
+    new = "Its name is Otter."
+    named = [
+        replace(one, evidence=new, answer="Otter")
+        for one in (candidate("qa", "What is it called?"), candidate("qa", "Which name has it?"))
+    ]
+    both = replace(CHUNK, text=f"{CHUNK.text} {new} Hello.")
+    doubtful = replace(PHRASINGS[0], evidence=new)  # the known sentence still says the same
+    given = sure([*PHRASINGS, *named, doubtful])
+    plan = select([both], given, 4, seed=1, known={(CHUNK.id, CHUNK.text)})
+    assert {item.answer for item in plan.items} == {new, "Servers: Hello."}
+    assert doubtful.question not in {item.prompt for item in plan.items}
+    assert [probe.statement for probe in plan.probes] == [new]
+    elsewhere = select([both], given, 4, seed=1, known={(CHUNK.id + 1, CHUNK.text)})
+    assert CHUNK.text in {item.answer for item in elsewhere.items}
+
+
 def test_a_question_that_leads_to_two_sentences_is_dropped() -> None:
     other = replace(candidate("qa", "which port"), evidence="Another listens on port 9481.")
     doubtful = [candidate("qa", "Which port?"), other]
