@@ -218,10 +218,10 @@ class Cycle:
         given, every = plan.directives, self._store.chunks(batch.document_ids)
         figures = {**plan.figures, "known": float(len(every) - len(new.chunks))}
         self_edit = SelfEdit(kind, style, figures, plan.health, given.learning_rate, given.epochs)
-        probes = self._review.unseen(plan.probes, plan.items)
+        probes, items = self._review.apart(plan.probes, plan.items)
         self._review.refresh()
-        warned = contradictions.find(self._store, self._index, batch, plan.items)
-        self._store.save_study(batch, plan.items, probes, self_edit, warned)
+        warned = contradictions.find(self._store, self._index, batch, items)
+        self._store.save_study(batch, items, probes, self_edit, warned)
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter

@@ -31,22 +31,21 @@ class Material:
 def beside(
     store: Store, batch: Batch, settings: TrainSettings, seed: int, near: Sequence[int]
 ) -> Material:
-    """A batch's own study items, where training goes on in a few wordings, and rehearsal, of which
-    is what the documents' earlier versions said, too. Each rejection of a document brings more
-    rehearsal, within the settings' bounds, and more wordings unless it was for harm alone.
+    """A batch's own study items, where training goes on in a few wordings, and rehearsal. Each
+    rejection of a document brings more rehearsal, within the settings' bounds, and more wordings
+    unless it was for harm alone.
 
     `near` are ids of old probes near the new documents, nearest first.
     """
-    items, said = _apart(store, batch)
+    items = store.items(batch.id)
     times = 1 + max(store.document(number).attempts for number in batch.document_ids)
     if store.head().adapter is not None:
         more = 1 if _did_harm(store, batch) else times
         items = _worded(items, _wordings(settings, items, more), seed)
     size = _rehearsed(settings, len(items), times)
-    said = said[:size]
     return Material(
         tuple(items),
-        (*said, *draw(store, batch, size - len(said), seed, near)),
+        tuple(draw(store, batch, size, seed, near)),
         general.beside(len(items), settings, seed, times),
         directives.apply(batch.self_edit, settings),
     )
@@ -67,16 +66,6 @@ def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Mat
         general.beside(len(chosen), settings, seed),
         settings,
     )
-
-
-def _apart(store: Store, batch: Batch) -> tuple[list[StudyItem], list[StudyItem]]:
-    """What is new, and what earlier versions of the documents said in the same words."""
-    replaced = store.superseded(batch)
-    old = (one.item_id for one in store.rehearsable() if one.document_id in replaced)
-    known = {item.answer for item in store.items_by_id(old)}
-    items = store.items(batch.id)
-    new = [item for item in items if item.answer not in known]
-    return (new, [item for item in items if item.answer in known]) if new else (items, [])
 
 
 def _did_harm(store: Store, batch: Batch) -> bool:

@@ -103,11 +103,28 @@ class Review:
         about = (one for one in self._store.probes() if one.chunk_id is not None)
         self._index.refresh({probe.id: probe.question for probe in about})
 
-    def unseen(self, probes: Sequence[Probe], items: Sequence[StudyItem]) -> list[Probe]:
-        """Probes that no study item gives away by its words or its meaning."""
+    def apart(
+        self, probes: Sequence[Probe], items: Sequence[StudyItem]
+    ) -> tuple[list[Probe], list[StudyItem]]:
+        """Both, but no item gives a probe away by its words or its meaning: the probe goes. If no
+        sound one were left, as it may be of one sentence, the items go instead."""
+        asked = [probe.question for probe in probes]
         prompts = [item.prompt for item in items if item.prompt]
-        seen = {words(prompt) for prompt in prompts}
-        fresh = [probe for probe in probes if words(probe.question) not in seen]
-        closest = self._index.closest([probe.question for probe in fresh], prompts)
-        pairs = zip(fresh, closest, strict=True)
-        return [probe for probe, similarity in pairs if similarity < _SAME_QUESTION]
+        seen = self._alike(asked, prompts)
+        unseen = [probe for probe in probes if probe.question not in seen]
+        if all(probe.fault for probe in unseen):
+            leaks = self._alike(prompts, asked)
+            silent = [item for item in items if item.prompt not in leaks]
+            if silent:
+                return list(probes), silent
+        return unseen, list(items)
+
+    def _alike(self, questions: Sequence[str], others: Sequence[str]) -> set[str]:
+        """Those that are one of the others in other words, or in another order."""
+        known = {words(one) for one in others}
+        closest = self._index.closest(questions, others)
+        return {
+            one
+            for one, similarity in zip(questions, closest, strict=True)
+            if similarity >= _SAME_QUESTION or words(one) in known
+        }

@@ -209,5 +209,5 @@ def repeated(db: Database) -> None:
         earlier_id INTEGER NOT NULL REFERENCES chunks,
         chunk_id INTEGER NOT NULL REFERENCES chunks,
         statement TEXT NOT NULL,
-        PRIMARY KEY (batch_id, earlier_id, statement, chunk_id)
-    ) STRICT, WITHOUT ROWID""")
+        UNIQUE (batch_id, earlier_id, statement, chunk_id)
+    ) STRICT""")

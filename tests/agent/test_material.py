@@ -8,6 +8,7 @@ from agent import material
 from agent.course import budget
 from agent.settings import ConsolidateSettings, TrainSettings
 from memory.records import ProbeResult, StudyItem
+from memory.store import Repeated
 from memory.testing import memory_store
 from tests.helpers.stores import NO, add, learn, start, study, to_examined
 
@@ -77,31 +78,21 @@ def test_a_rejected_document_comes_in_more_wordings_unless_it_did_harm(
     assert (len(given.items), len(given.rehearsed)) == (wordings, 2 * wordings)
 
 
-def test_what_an_earlier_version_said_too_is_rehearsed() -> None:
+def test_what_a_new_version_repeats_is_rehearsed_and_what_it_says_no_more_is_not() -> None:
     store = memory_store()
     learn(store, add(store, "a.md", "The port is 1."), add(store, "b.md", "Ann signs."))
-    batch = start(store, add(store, "a.md", "The port is 2."))
-    (chunk,) = store.save_chunks(batch.document_ids[0], [("A", "The port is 2. Bob sings.")])
-    answers = ("The port is 2.", "The port is 1.", "The port is 1.")
-    items = [StudyItem(chunk.id, "qa", f"new {n}", said, "al") for n, said in enumerate(answers)]
-    batch = store.save_study(batch, items, [])
-    settings = replace(SETTINGS, replay_least=3)
-    given = material.beside(store, batch, settings, 1, ())
-    assert [item.prompt for item in given.items] == ["new 0"]
-    rehearsed = [item.prompt for item in given.rehearsed]
-    assert rehearsed[:2] == ["new 1", "new 2"] and rehearsed[2].startswith("b.md")
-    none = material.beside(store, batch, replace(settings, replay_most=0), 1, ())
-    assert none.rehearsed == ()
+    batch = start(store, add(store, "a.md", "Bob sings. The port is 1."))
+    (chunk,) = store.save_chunks(batch.document_ids[0], [("A", "Bob sings. The port is 1.")])
+    earlier = store.items()[0].chunk_id or 0
+    batch = store.save_study(batch, [StudyItem(chunk.id, "qa", "?", "Bob sings.", "al")], [])
+    settings = replace(SETTINGS, replay_least=9)
 
+    def rehearsed() -> set[str]:
+        return {item.answer for item in material.beside(store, batch, settings, 1, ()).rehearsed}
 
-def test_where_nothing_is_new_all_is_studied_again() -> None:
-    store = memory_store()
-    learn(store, add(store, "a.md", "The port is 1."))
-    batch = start(store, add(store, "a.md", "The  port is 1."))
-    (chunk,) = store.save_chunks(batch.document_ids[0], [("A", "The port is 1.")])
-    batch = store.save_study(batch, [StudyItem(chunk.id, "qa", "?", "The port is 1.", "al")], [])
-    given = material.beside(store, batch, SETTINGS, 1, ())
-    assert (len(given.items), given.rehearsed) == (1, ())
+    assert rehearsed() == {"Ann signs."}
+    store.save_repeated(batch, [Repeated(earlier, chunk.id, "The port is 1.")])
+    assert rehearsed() == {"Ann signs.", "The port is 1."}
 
 
 def test_everything_from_the_base_has_more_time() -> None:

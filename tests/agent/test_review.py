@@ -66,10 +66,26 @@ def test_what_waits_is_due_and_was_not_asked_of_these_weights(store: Store, revi
     assert review.waiting() == []
 
 
-def test_a_probe_that_a_study_item_gives_away_is_not_unseen(review: Review) -> None:
-    items = [StudyItem(1, "qa", "Which port is it?", "8765", "al")]
-    probes = [Probe(1, "direct", text, "8765", "8765") for text in ("which port, is it", "Ferry?")]
-    assert [one.question for one in review.unseen(probes, items)] == ["Ferry?"]
+def item(question: str) -> StudyItem:
+    return StudyItem(1, "qa", question, "8765", "al")
+
+
+def probe(question: str, fault: str = "") -> Probe:
+    return Probe(1, "direct", question, "8765", "8765", fault=fault)
+
+
+def test_a_probe_that_a_study_item_gives_away_is_not_asked(review: Review) -> None:
+    items = [item("Which port is it?"), StudyItem(1, "text", "", "The port is 8765.", "al")]
+    probes = [probe("which port, is it"), probe("Ferry?")]
+    assert review.apart(probes, items) == (probes[1:], items)
+    assert review.apart([], items) == ([], items)
+
+
+def test_the_only_probes_stay_and_the_items_go_that_give_them_away(review: Review) -> None:
+    items = [item("Which port is it?"), item("Where does it listen?")]
+    probes = [probe("which port, is it"), probe("Ferry?", "wrong itself")]
+    assert review.apart(probes, items) == (probes, items[1:])
+    assert review.apart(probes, items[:1]) == (probes[1:], items[:1])  # something must be taught
 
 
 def test_a_repair_is_asked_what_slipped_and_what_is_due(store: Store, review: Review) -> None:

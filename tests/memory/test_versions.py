@@ -1,6 +1,7 @@
 """What an edit leaves alone keeps what was taught and asked about it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,16 @@ def test_a_statement_that_stays_in_a_chunk_that_changed_passes_on(store: Store) 
     assert said(store) == {"two": 2, "one, or two, or three": 2}
     assert asked["two"] in {probe.id for probe in store.probes()}
     assert store.check() == []
+
+
+def test_what_passes_on_is_there_after_a_restart(tmp_path: Path) -> None:
+    rows = [Repeated(1, 1, text) for text in ("b", "a", "c")]
+    with Store.open(tmp_path / "learnd.db") as store:
+        batch = begin(store, "one")
+        store.save_repeated(batch, rows)
+    with Store.open(tmp_path / "learnd.db") as store:  # which looks for damage
+        learn(store, batch)
+        assert said(store) == {"one": 1}
 
 
 def test_a_paragraph_that_comes_twice_is_learned_once(store: Store) -> None:
