@@ -93,6 +93,7 @@ def fresh(
     n: Annotated[int, typer.Option("--n", min=1, help="Files.")] = 20,
     seed: Annotated[int, typer.Option(help="Which passages and questions.")] = 0,
     questions: Annotated[int, typer.Option(min=1, help="Questions a file, at most.")] = 5,
+    edits: Annotated[bool, typer.Option("--edits", help="Then edit each file, and ask.")] = False,
     model: ModelOption = None,
     config: ConfigOption = None,
     json_file: JsonFile = None,
@@ -103,7 +104,7 @@ def fresh(
     settings = configured(config, model=model)
     given = {"--config": config, "--model": model}
     arguments = [str(part) for pair in given.items() if pair[1] for part in pair]
-    options = fresh.Options(data, n, questions, seed)
+    options = fresh.Options(data, n, questions, seed, edits)
     _shown(lambda show: fresh.run(settings, options, arguments, show), json_file)
 
 

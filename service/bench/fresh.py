@@ -6,13 +6,18 @@ one after the other; as soon as the generation that learned one serves, its ques
 
 `settle` is what no stage accounts for (watching, two looks that agree, starting the child),
 `answer` the time from the swap to the first right answer, `total` that from saving to it.
+
+With --edits each file is saved once more, another number or name in the place of one that a
+question asks for, and that question is asked: `edit_total` to the right answer, `edits_followed`
+of all that were made, `edits_stale` where the old answer is given still.
 """
 
 import json
+import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,9 +25,11 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from agent.passages import Passage
+from agent.passages import Passage, Question
 from memory.errors import LearndError
-from memory.records import Progress
+from memory.records import Chunk, Progress
+from policies import planting
+from policies.base import Candidate
 from service import client
 from service.bench import absorb, scoring
 from service.bench.outcome import Outcome, Row, machine
@@ -43,6 +50,15 @@ class Options:
     n: int = 20  # files
     questions: int = 5  # about each, at most
     seed: int = 0
+    edits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A passage that says something else, the one question about that, and the old answer."""
+
+    passage: Passage
+    old: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,7 @@ class Followed:
     total: float | None  # seconds to the first right answer; None: there was none
     right: int
     asked: int
+    said: tuple[str, ...]  # to each question
 
 
 def run(
@@ -65,12 +82,31 @@ def run(
     first, *passages = absorb.draw(options.data, options.n + 1, options.questions, options.seed)
     show(Progress("bench", 0, len(passages)))
     with running(config, arguments) as (docs, daemon):
-        follow(docs, daemon, first)
+        follow(docs / "0.md", daemon, first)
         files: list[Followed] = []
-        for passage in passages:
-            files.append(follow(docs, daemon, passage))
-            show(Progress("bench", len(files), len(passages)))
-            yield _outcome(config, options, files)
+        edits: list[tuple[Edit, Followed]] = []
+        for number, passage in enumerate(passages, 1):
+            file = docs / f"{number}.md"
+            files.append(follow(file, daemon, passage))
+            if options.edits and (edit := edited(passage, options.seed)):
+                edits.append((edit, follow(file, daemon, edit.passage)))
+            show(Progress("bench", number, len(passages)))
+            yield _outcome(config, options, files, edits)
+
+
+def edited(passage: Passage, seed: int) -> Edit | None:
+    """The passage with another number or name in the place of an answer; None if none is one."""
+    chance = random.Random(f"{seed} {passage.title}")
+    chunk = Chunk(0, 0, 0, passage.title, passage.context)
+    for question in passage.questions:
+        asked = Candidate(chunk, chunk.text, "qa", question.text, question.answer, "people")
+        for change in (planting.number, planting.entity):
+            wrong = change(asked, (), chance)
+            if wrong and wrong.answer != question.answer and question.answer in chunk.text:
+                text = chunk.text.replace(question.answer, wrong.answer)
+                new = (Question(question.text, wrong.answer),)
+                return Edit(Passage(passage.title, text, new), question.answer)
+    return None
 
 
 @contextmanager
@@ -105,18 +141,19 @@ def _port(process: "subprocess.Popen[str]", log: Path) -> int:
     raise LearndError(f"the daemon did not start: {log.read_text()[-500:]}")
 
 
-def follow(docs: Path, daemon: client.Daemon, passage: Passage) -> Followed:
+def follow(file: Path, daemon: client.Daemon, passage: Passage) -> Followed:
     """Save a passage as a file, and wait until it was learned or refused; then ask."""
     before, spent = daemon.status(), daemon.stages()
     saved = time.monotonic()
-    name = f"{len(list(docs.iterdir())):04}.md"
-    (docs / name).write_text(f"# {passage.title}\n\n{passage.context}\n")
+    file.write_text(f"# {passage.title}\n\n{passage.context}\n")
     while not _settled(before, daemon.status()):
         time.sleep(PERIOD)
     served = time.monotonic() - saved
+    said: list[str] = []
     right, total = 0, 0.0
     for question in passage.questions:
         [reply] = daemon.ask(question.text, ["learnd"])
+        said.append(reply.text)
         if scoring.recall(reply.text, question.answer):
             right += 1
             total = total or time.monotonic() - saved
@@ -125,18 +162,27 @@ def follow(docs: Path, daemon: client.Daemon, passage: Passage) -> Followed:
     stages: dict[str, float] = {"settle": max(0.0, served - sum(took.values())), **took}
     if total:
         stages["answer"] = total - served
-    return Followed(stages, total or None, right, len(passage.questions))
+    return Followed(stages, total or None, right, len(said), tuple(said))
 
 
 def _settled(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether one more document is learned, and its generation serves, or one more is set aside."""
-    old, new = before["counts"], now["counts"]
+    """Whether one more version is learned, and its generation serves, or one more is set aside."""
+    (old, aside), (new, more) = _versions(before["counts"]), _versions(now["counts"])
     swapped = now["head"]["number"] > before["head"]["number"]
-    learned = swapped and new["learned"] > old["learned"]
-    return bool(learned or new["quarantined"] > old["quarantined"])
+    return (swapped and new > old) or more > aside
 
 
-def _outcome(config: Config, options: Options, files: Sequence[Followed]) -> Outcome:
+def _versions(counts: Mapping[str, int]) -> tuple[int, int]:
+    """How many were ever learned, and how many are set aside."""
+    return counts["learned"] + counts["retired"], counts["quarantined"]
+
+
+def _outcome(
+    config: Config,
+    options: Options,
+    files: Sequence[Followed],
+    edits: Sequence[tuple[Edit, Followed]],
+) -> Outcome:
     names = dict.fromkeys(name for file in files for name in file.stages)
     rows = [_row(name, [file.stages.get(name, 0.0) for file in files]) for name in names]
     rows.append(_row("total", [file.total for file in files if file.total]))
@@ -145,8 +191,16 @@ def _outcome(config: Config, options: Options, files: Sequence[Followed]) -> Out
         "files_answered": sum(bool(file.right) for file in files) / len(files),
         "questions_right": right / asked,
     }
+    if edits:
+        rows.append(_row("edit_total", [file.total for _, file in edits if file.total]))
+        shares["edits_followed"] = sum(file.right for _, file in edits) / len(edits)
+        shares["edits_stale"] = sum(_stale(*pair) for pair in edits) / len(edits)
     settings = {**asdict(options), "model": config.model, "train": asdict(config.train)}
     return Outcome("fresh", settings, machine(), tuple(rows), shares)
+
+
+def _stale(edit: Edit, file: Followed) -> bool:
+    return not file.right and scoring.recall(file.said[0], edit.old) > 0
 
 
 def _row(name: str, seconds: Sequence[float]) -> Row:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from agent.passages import Passage, Question
 from memory.errors import LearndError
 from service import main
 from service.bench import fresh
@@ -25,17 +26,21 @@ class Scripted:
         self._looks = 0
         self._learned = self._refused = 0
         self._clock = 0.0
+        self._seen: set[str] = set()
 
     def status(self) -> dict[str, Any]:
         self._looks += 1
-        files = len(list(self._docs.iterdir()))
-        if self._looks % 3 == 0 and files > self._learned + self._refused:
+        files = [file.read_text() for file in self._docs.iterdir()]
+        self._seen |= set(files)
+        if self._looks % 3 == 0 and len(self._seen) > self._learned + self._refused:
             self._clock += 10.0
-            if files == 3:
+            if len(self._seen) == 3 and "Text" in files[0]:
                 self._refused += 1
             else:
                 self._learned += 1
-        counts = {"learned": self._learned, "quarantined": self._refused}
+        learned = min(self._learned, len(files) - self._refused)
+        retired = self._learned - learned
+        counts = {"learned": learned, "retired": retired, "quarantined": self._refused}
         return {"head": {"number": self._learned}, "counts": counts}
 
     def stages(self) -> dict[str, float]:
@@ -76,6 +81,47 @@ def test_each_file_is_followed_through_its_stages(state: Path, data: Path) -> No
     assert rows["study"]["seconds"] == [10.0, 10.0, 10.0]
     assert rows["total"]["files"] == 3
     assert found.ratios == {"files_answered": 1.0, "questions_right": 0.5}
+
+
+@pytest.mark.usefixtures("scripted")
+def test_an_edit_is_followed_if_the_new_value_is_said(
+    state: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [{"question": "How deep?", "answer": "12 feet"}]
+    rows = [{"title": f"T{t}", "context": "It is 12 feet deep.", "questions": asked} for t in "123"]
+    data.write_text(json.dumps(rows))
+    docs = state.parent / "docs"
+
+    def follows(daemon: Scripted, question: str, models: Sequence[str]) -> list[Reply]:
+        """What the first file says; of all others what they said at first."""
+        text = (docs / "1.md").read_text() if (docs / "1.md").exists() else "12 feet"
+        return [Reply("learnd", 1, "12 feet" if (docs / "2.md").exists() else text)]
+
+    monkeypatch.setattr(Scripted, "ask", follows)
+    config = load(None, {"state": state})
+    options = fresh.Options(data, n=2, edits=True)
+    *_, found = fresh.run(config, options, (), lambda progress: None)
+    assert found.rows[-1]["method"] == "edit_total" and found.rows[-1]["files"] == 1
+    assert found.ratios["edits_followed"] == found.ratios["edits_stale"] == 0.5
+    assert found.ratios["questions_right"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "kept"),
+    [
+        ("12 feet", "It was 12 feet deep, and 12 feet it is.", True),
+        ("deep", "It was 12 feet deep.", False),  # neither number nor name
+        ("14 feet", "It was 12 feet deep.", False),  # the text does not say so
+    ],
+)
+def test_an_edit_puts_another_number_in_every_place(answer: str, text: str, kept: bool) -> None:
+    edit = fresh.edited(Passage("T", text, (Question("How?", answer),)), 1)
+    assert (edit is not None) == kept
+    if edit:
+        [question] = edit.passage.questions
+        assert edit.passage.context == text.replace("12 feet", question.answer)
+        assert (edit.old, question.text) == ("12 feet", "How?")
+        assert question.answer != "12 feet" and question.answer.endswith(" feet")
 
 
 @pytest.mark.usefixtures("scripted")
