@@ -43,5 +43,5 @@ def _learned_since(batches: Sequence[Batch]) -> int:
         if batch.consolidates and batch.stage in (Stage.SERVING, Stage.REJECTED):
             waiting = 0
         elif batch.stage is Stage.SERVING and batch.document_ids:
-            waiting += 1
+            waiting += batch.adapter != batch.parent  # else nothing was new
     return waiting

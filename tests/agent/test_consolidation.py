@@ -42,6 +42,15 @@ def test_after_so_many_batches() -> None:
     assert is_due(store, SOON)
 
 
+def test_not_after_batches_in_which_nothing_was_new() -> None:
+    store = memory_store()
+    learn_files(store, "a.md")
+    store.adopt(start(store, add(store, "b.md")), "nothing is new")
+    assert not is_due(store, SOON)
+    learn_files(store, "c.md")
+    assert is_due(store, SOON)
+
+
 def test_never_if_the_user_says_so() -> None:
     store = memory_store()
     learn_files(store, "a.md", "b.md")
