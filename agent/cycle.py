@@ -225,6 +225,8 @@ class Cycle:
 
     def _train(self, batch: Batch, report: Report) -> None:
         parent = self._store.head().adapter
+        if parent != batch.parent:
+            raise StaleParent  # now, not after the training
         given, staged = self._material(batch), self._artifacts.stage()
         request = TrainRequest(
             base=self._base,

@@ -1,11 +1,13 @@
 """What of a batch is new, and what its documents said before in the same words."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from agent.chunking import split
 from memory.records import Batch, Chunk
-from memory.store import Repeated, Store
+from memory.store import Repeated, Stated, Store
 from policies.al import statements
+from policies.selection import standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,26 +19,39 @@ class Novelty:
 
 
 def find(store: Store, batch: Batch, chunk_words: int) -> Novelty:
-    """Cut the batch's documents into chunks, and note what they repeat.
+    """Cut the batch's documents into chunks, and note what they repeat of what the head knows.
 
-    A chunk is left out if it did not change, or if all that it states was taught: a sentence less.
+    A chunk is left out if it did not change, or if all that it says was taught: a sentence less.
     """
     for number in batch.document_ids:
         document = store.document(number)
         store.save_chunks(number, split(document.title, document.text, chunk_words))
-    taught = store.stated(batch)
-    said = {chunk: statements(chunk) for chunk in store.fresh(batch)}
-    repeated = [
-        Repeated(earlier, chunk.id, statement)
-        for chunk, every in said.items()
-        for statement in sorted(every)
-        for earlier in taught.get((chunk.document_id, statement), ())
-    ]
+    taught: defaultdict[int, list[Stated]] = defaultdict(list)
+    for one in store.stated(batch):
+        taught[one.document_id].append(one)
+    new, repeated = [], list[Repeated]()
+    for chunk in store.chunks(batch.document_ids):
+        same, again, is_known = _compared(chunk, taught[chunk.document_id])
+        repeated += [*same, *again]
+        if not (same or is_known):
+            new.append(chunk)
     store.save_repeated(batch, repeated)
-    known = frozenset((one.chunk_id, one.statement) for one in repeated)
-    new = [
-        chunk
-        for chunk, every in said.items()
-        if not every or any((chunk.id, statement) not in known for statement in every)
-    ]
+    known = frozenset((one.chunk_id, one.statement) for one in repeated if one.statement)
     return Novelty(tuple(new), known)
+
+
+def _compared(chunk: Chunk, taught: list[Stated]) -> tuple[list[Repeated], list[Repeated], bool]:
+    """The chunks that it repeats as they stand, the statements that it repeats of any, and whether
+    these are all that it says."""
+    whole = [one.chunk_id for one in taught if one.whole and _is_same(one, chunk)]
+    said = {*statements(chunk), *standing(chunk, statements(chunk))}
+    again = [one for one in taught if one.statement in said]
+    return (
+        [Repeated(earlier, chunk.id, None) for earlier in dict.fromkeys(whole)],
+        [Repeated(one.chunk_id, chunk.id, one.statement) for one in again],
+        said <= {one.statement for one in again},
+    )
+
+
+def _is_same(one: Stated, chunk: Chunk) -> bool:
+    return (one.title, one.text) == (chunk.title, chunk.text)

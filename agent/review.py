@@ -90,7 +90,9 @@ class Review:
     def neighbours(self, batch: Batch) -> list[int]:
         """Ids of old probes near the new chunks, nearest first."""
         self.refresh()
-        chunks = self._store.fresh(batch)
+        studied = {item.chunk_id for item in self._store.items(batch.id)}
+        every = self._store.chunks(batch.document_ids)
+        chunks = [chunk for chunk in every if chunk.id in studied]
         texts = [f"{chunk.title}: {chunk.text}" for chunk in chunks]
         best: dict[int, float] = {}
         for row in self._index.nearest(texts, self._settings.neighbours):
@@ -107,16 +109,18 @@ class Review:
         self, probes: Sequence[Probe], items: Sequence[StudyItem]
     ) -> tuple[list[Probe], list[StudyItem]]:
         """Both, but no item gives a probe away by its words or its meaning: the probe goes. If no
-        sound one were left, as it may be of one sentence, the items go instead."""
-        asked = [probe.question for probe in probes]
+        sound one were left, as it may be of one sentence, items go instead, as long as others teach
+        what is asked."""
         prompts = [item.prompt for item in items if item.prompt]
-        seen = self._alike(asked, prompts)
+        seen = self._alike([probe.question for probe in probes], prompts)
         unseen = [probe for probe in probes if probe.question not in seen]
         if all(probe.fault for probe in unseen):
-            leaks = self._alike(prompts, asked)
+            sound = [probe for probe in probes if not probe.fault]
+            leaks = self._alike(prompts, [probe.question for probe in sound])
             silent = [item for item in items if item.prompt not in leaks]
-            if silent:
-                return list(probes), silent
+            taught = {item.answer for item in silent}
+            if asked := [probe for probe in sound if probe.statement in taught]:
+                return [*unseen, *asked], silent
         return unseen, list(items)
 
     def _alike(self, questions: Sequence[str], others: Sequence[str]) -> set[str]:

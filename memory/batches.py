@@ -40,8 +40,15 @@ WHERE id IN (SELECT document_id FROM batch_documents WHERE batch_id = :batch)
 _MADE_OR_ADOPTED = (
     "SELECT batch_id FROM generations WHERE adapter = ? AND batch_id IS NOT NULL ORDER BY number"
 )
-# may go back to STUDIED when the head has moved: everything that was made on the old head
-_RESTARTABLE = {Stage.STUDIED, Stage.TRAINED, Stage.EXAMINED, Stage.ACCEPTED, Stage.MERGED}
+# may go back to NEW when the head has moved: everything that was made on the old head
+_RESTARTABLE = {
+    Stage.NEW,
+    Stage.STUDIED,
+    Stage.TRAINED,
+    Stage.EXAMINED,
+    Stage.ACCEPTED,
+    Stage.MERGED,
+}
 
 
 class Batches(Versions):
@@ -106,10 +113,15 @@ class Batches(Versions):
         contradictions: Sequence[Contradiction] = (),
     ) -> Batch:
         """NEW -> STUDIED: what will be trained on, how, and what will be asked, but for probes with
-        a fault. Ids are given here."""
+        a fault. Ids are given here.
+
+        Raises StaleParent if the head is no longer the one that the batch began on: what is new
+        depends on it.
+        """
         chosen = json.dumps(asdict(self_edit), allow_nan=False) if self_edit else None
         with self._transaction("save_study"):
             self._move(batch, Stage.STUDIED, self_edit=chosen)
+            self._require_head(batch)
             self._insert_all("study_items", items, batch_id=batch.id)
             for faulty in (False, True):
                 some = [probe for probe in probes if bool(probe.fault) == faulty]
@@ -118,12 +130,13 @@ class Batches(Versions):
         return self.batch(batch.id)
 
     def save_training(self, batch: Batch, adapter: Adapter) -> Batch:
-        """STUDIED -> TRAINED: the adapter is published; its parent becomes the batch's."""
+        """STUDIED -> TRAINED: the adapter is published. Raises StaleParent as save_study()."""
         if adapter.batch_id != batch.id:
             raise ValueError(f"adapter {adapter.digest} is of batch {adapter.batch_id}")
         with self._transaction("save_training"):
             self._insert_adapter(adapter)
-            self._move(batch, Stage.TRAINED, adapter=adapter.digest, parent=adapter.parent)
+            self._move(batch, Stage.TRAINED, adapter=adapter.digest)
+            self._require_head(batch)
         return self.batch(batch.id)
 
     def save_examination(
@@ -173,24 +186,24 @@ class Batches(Versions):
         """
         with self._transaction("promote"):
             self._move(batch, Stage.SERVING)
-            batch = self.batch(batch.id)
-            if self.head().adapter != batch.parent:
-                raise StaleParent
-            number = self._take_effect(batch, note)
+            self._require_head(batch)
+            number = self._take_effect(self.batch(batch.id), note)
             self._execute(_SERVED, number, batch.id)
         return self.generation(number)
 
     def adopt(self, batch: Batch, note: str) -> Generation:
         """NEW -> SERVING: nothing in the documents is new, so the head's weights serve on.
 
-        Raises ValueError if the head is the base, to which everything is new.
+        Raises StaleParent as save_study(); ValueError if the head is the base, to which everything
+        is new.
         """
         verdict = encode_verdict(Verdict(True, (note,)))
         with self._transaction("adopt"):
             head = self.head()
+            self._require_head(batch)
             if head.adapter is None:
                 raise ValueError("nobody taught the base anything")
-            served = {"adapter": head.adapter, "model": head.model, "parent": head.adapter}
+            served = {"adapter": head.adapter, "model": head.model}
             self._move(batch, Stage.SERVING, verdict=verdict, **served)
             number = self._take_effect(self.batch(batch.id), note)
         return self.generation(number)
@@ -210,16 +223,18 @@ class Batches(Versions):
         return self.generation(new)
 
     def restart_batch(self, batch: Batch) -> Batch:
-        """Back to STUDIED on the present head, after StaleParent: adapter, results and verdict of
-        the old attempt go. The only move backwards."""
+        """Back to NEW on the present head, after StaleParent: all that the old attempt made goes.
+        The only move backwards."""
         with self._transaction("restart_batch"):
             stage = self.batch(batch.id).stage
             if stage not in _RESTARTABLE:
                 raise IllegalTransition(f"batch {batch.id} cannot restart from {stage}")
-            self._execute("DELETE FROM probe_results WHERE batch_id = ?", batch.id)
-            cleared = {"adapter": None, "model": None, "verdict": None, "attempts": 0, "error": ""}
+            for table in ("probe_results", "contradictions"):
+                self._execute(f"DELETE FROM {table} WHERE batch_id = ?", batch.id)
+            self._retire_written(batch)
+            made = dict.fromkeys(("self_edit", "adapter", "model", "verdict"))
             parent = self.head().adapter
-            self._update(batch, stage=Stage.STUDIED, parent=parent, **cleared)
+            self._update(batch, stage=Stage.NEW, parent=parent, attempts=0, error="", **made)
         return self.batch(batch.id)
 
     def fail_stage(self, batch: Batch, error: str, max_attempts: int) -> Batch:
@@ -241,6 +256,10 @@ class Batches(Versions):
         self._supersede(batch)
         return number
 
+    def _require_head(self, batch: Batch) -> None:
+        if self.head().adapter != self.batch(batch.id).parent:
+            raise StaleParent
+
     def _require(self, current: Batch, stage: Stage) -> None:
         if stage not in TRANSITIONS[current.stage]:
             raise IllegalTransition(f"batch {current.id} is {current.stage}, it cannot be {stage}")
@@ -258,5 +277,8 @@ class Batches(Versions):
         """Let a failed batch's documents go; what it wrote about them is never used again."""
         quarantined = {"most": max_attempts, "reason": reason, "batch": batch.id}
         self.db.conn.execute(_RELEASE, quarantined)
+        self._retire_written(batch)
+
+    def _retire_written(self, batch: Batch) -> None:
         for table in ("study_items", "probes"):
             self._execute(f"UPDATE {table} SET retired = 1 WHERE batch_id = ?", batch.id)

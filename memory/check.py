@@ -36,11 +36,9 @@ _RULES: tuple[tuple[str, str], ...] = (
         AND version < (SELECT max(version) FROM documents AS new WHERE new.path = old.path)""",
     ),
     (
-        "document {} is retired although neither a newer version nor a moved file is there",
+        "document {} is retired although no newer version of it is there",
         """SELECT id FROM documents AS old WHERE state = 'retired'
-        AND version = (SELECT max(version) FROM documents AS new WHERE new.path = old.path)
-        AND NOT EXISTS (SELECT 1 FROM documents AS new
-            WHERE new.id > old.id AND new.digest = old.digest)""",
+        AND version = (SELECT max(version) FROM documents AS new WHERE new.path = old.path)""",
     ),
     (
         "{} has {} learned versions",

@@ -24,7 +24,7 @@ class Documents(Connection):
         with self._transaction("add_document"):
             self._stamp(path, stamp)
             newest = self._newest(path)
-            if newest and newest.digest == digest and _stands(newest):
+            if newest and newest.digest == digest and newest.text != _UNREADABLE:
                 return None
             return self._new_version(path, digest, title, text, DocumentState.PENDING)
 
@@ -99,8 +99,3 @@ class Documents(Connection):
             seen_at=self._timestamp(),
         )
         return self.document(document_id)
-
-
-def _stands(newest: Document) -> bool:
-    """Whether there is nothing to do about it: it was read, and no other path has its place."""
-    return newest.text != _UNREADABLE and newest.state is not DocumentState.RETIRED

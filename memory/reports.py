@@ -46,8 +46,7 @@ WHERE digest = (SELECT adapter FROM generations ORDER BY number DESC LIMIT 1)
 """
 _COUNTS = """
 SELECT
-    (SELECT count(*) FROM files WHERE missing
-        AND path IN (SELECT path FROM documents WHERE state != 'retired')) AS missing,
+    (SELECT count(*) FROM files WHERE missing) AS missing,
     (SELECT count(*) FROM batches) AS batches,
     (SELECT max(number) FROM generations) AS generation,
     (SELECT count(*) FROM live_items) AS items,

@@ -203,11 +203,11 @@ def adopted(db: Database) -> None:
 
 @migrations()
 def repeated(db: Database) -> None:
-    """Statements that a document's new version repeats in a chunk that changed otherwise."""
+    """What a document's new version repeats of what was taught."""
     db.execute("""CREATE TABLE repeated (
         batch_id INTEGER NOT NULL REFERENCES batches,
         earlier_id INTEGER NOT NULL REFERENCES chunks,
         chunk_id INTEGER NOT NULL REFERENCES chunks,
-        statement TEXT NOT NULL,
-        UNIQUE (batch_id, earlier_id, statement, chunk_id)
+        statement TEXT  -- NULL: all of it
     ) STRICT""")
+    db.execute("CREATE INDEX repeated_by_batch ON repeated (batch_id)")

@@ -19,7 +19,7 @@ from memory.documents import Documents
 from memory.history import History, Moment, Recall
 from memory.learning import Asking, Learning, Rehearsable, Streak
 from memory.reports import Conflict, DocumentRow, ProbeRow, Reports
-from memory.versions import Repeated
+from memory.versions import Repeated, Stated
 
 __all__ = [
     "Asking",
@@ -30,6 +30,7 @@ __all__ = [
     "Recall",
     "Rehearsable",
     "Repeated",
+    "Stated",
     "Store",
     "Streak",
 ]

@@ -1,68 +1,65 @@
 """What a document's earlier version taught and its new one repeats.
 
 A chunk that is the same in both keeps its study items, its probes and their history, and so does a
-statement of a chunk that changed otherwise: they pass to the new version when that is learned. Only
-the rest is studied; what is said no more is retired. A file that was moved is a new version of the
-one that is missing.
+statement of a chunk that changed otherwise. Which these are is noted when the batch is studied
+(agent/novelty.py); when it is learned they pass to the new version, and the rest is retired.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from memory.generations import Generations
-from memory.records import Batch, Chunk
+from memory.records import Batch
 
 OF_BATCH: Final = "SELECT document_id FROM batch_documents WHERE batch_id = ?"
-_TAUGHT = """(
-    SELECT chunk_id FROM live_items WHERE chunk_id IS NOT NULL
-    UNION SELECT chunks.id FROM chunks JOIN batch_documents USING (document_id)
-        JOIN documents ON documents.id = document_id
-        WHERE state = 'learned' AND batch_id IN held_batches
-)"""
 _VERSIONS = f"""
-documents AS new JOIN documents AS old ON new.id IN ({OF_BATCH}) AND old.id < new.id
-    AND (old.path = new.path OR old.digest = new.digest
-        AND old.path IN (SELECT path FROM files WHERE missing))
+documents AS new JOIN documents AS old USING (path)
+JOIN chunks ON chunks.document_id = old.id AND new.id IN ({OF_BATCH})
 """
-_SUPERSEDED = f"SELECT old.id AS old, new.id AS new FROM {_VERSIONS} WHERE old.state = 'learned'"
-_EARLIER = f"SELECT chunks.id FROM {_VERSIONS} JOIN chunks ON document_id = old.id"
-_REPEATED = f"""
-SELECT before.id AS old, after.id AS new FROM {_VERSIONS}
-JOIN chunks AS before ON before.document_id = old.id
-JOIN chunks AS after ON after.document_id = new.id AND NOT after.retired
-    AND (after.title, after.text) = (before.title, before.text)
-WHERE before.id IN {_TAUGHT} ORDER BY after.id DESC
+_SUPERSEDED = f"""
+SELECT DISTINCT old.id AS old, new.id AS new FROM {_VERSIONS}
+WHERE old.state = 'learned' AND old.version < new.version
+"""
+_EARLIER = f"""
+SELECT chunks.id FROM {_VERSIONS}
+WHERE old.version < new.version OR (old.id = new.id AND chunks.retired)
 """
 _STATED = f"""
-SELECT DISTINCT new.id AS document, live_items.answer AS statement, chunk_id FROM {_VERSIONS}
-JOIN chunks ON chunks.document_id = old.id JOIN live_items ON chunk_id = chunks.id
-WHERE kind != 'text'
+SELECT DISTINCT new.id AS document_id, chunks.id AS chunk_id, chunks.title, chunks.text,
+    live_items.answer AS statement, old.id IN (
+        SELECT document_id FROM batch_documents WHERE batch_id IN held_batches
+    ) AS whole
+FROM {_VERSIONS} JOIN live_items ON live_items.chunk_id = chunks.id
+WHERE old.version <= new.version ORDER BY chunks.id
 """
 _OUTDATED = f"""
 SELECT id FROM {{table}} AS one WHERE NOT retired AND chunk_id IN ({_EARLIER})
-    AND chunk_id NOT IN (SELECT old FROM ({_REPEATED}))
-    AND NOT EXISTS (SELECT 1 FROM repeated WHERE batch_id = ?
-        AND earlier_id = one.chunk_id AND statement = one.{{statement}})
+    AND NOT EXISTS (SELECT 1 FROM repeated WHERE batch_id = ? AND earlier_id = one.chunk_id
+        AND (statement IS NULL OR statement = one.{{column}}))
 """
-_STATEMENT: Final = {"study_items": "answer", "probes": "statement"}  # where it stands
-_LOOK_AGAIN = """
-UPDATE files SET inode = -1 WHERE missing AND path = (SELECT path FROM documents WHERE id = ?)
-"""
-_UNTAUGHT = f"""
-WHERE document_id IN ({OF_BATCH}) AND NOT retired AND id NOT IN {_TAUGHT}
-ORDER BY document_id, position
-"""
+_COLUMNS: Final = {"study_items": "answer", "probes": "statement"}  # where a statement stands
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the head's weights hold of a document, by this or an earlier version of it."""
+
+    document_id: int  # of the batch
+    chunk_id: int  # where it was taught
+    title: str
+    text: str
+    statement: str
+    whole: bool  # all of that chunk was taught; else what passed to a version that was given up
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A statement of a new version that an earlier one taught."""
+    """What a new version repeats."""
 
-    earlier_id: int  # the chunk that it stood in
-    chunk_id: int  # the chunk that it stands in
-    statement: str
+    earlier_id: int  # the chunk where it was taught
+    chunk_id: int  # the chunk where it stands now
+    statement: str | None  # None: the whole chunk
 
 
 class Versions(Generations):
@@ -72,20 +69,12 @@ class Versions(Generations):
         """Learned document versions that this batch's documents replace, or will replace."""
         return {row["old"] for row in self._rows(_SUPERSEDED, batch.id)}
 
-    def fresh(self, batch: Batch) -> list[Chunk]:
-        """The chunks that say what was not taught yet, in reading order."""
-        repeated = {row["new"] for row in self._rows(_REPEATED, batch.id)}
-        return [one for one in self._select(Chunk, _UNTAUGHT, batch.id) if one.id not in repeated]
-
-    def stated(self, batch: Batch) -> dict[tuple[int, str], list[int]]:
-        """(document of the batch, statement) -> the chunks of earlier versions that taught it."""
-        found: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-        for row in self._rows(_STATED, batch.id):
-            found[row["document"], row["statement"]].append(row["chunk_id"])
-        return found
+    def stated(self, batch: Batch) -> list[Stated]:
+        """What need not be taught again, as long as the documents still say so."""
+        return self._records(Stated, _STATED, batch.id)
 
     def save_repeated(self, batch: Batch, repeated: Iterable[Repeated]) -> None:
-        """What will pass on when the batch is learned, beside whole chunks: this, and no more."""
+        """What will pass on when the batch is learned: this, and no more."""
         with self._transaction("save_repeated"):
             self._execute("DELETE FROM repeated WHERE batch_id = ?", batch.id)
             self._insert_all("repeated", repeated, batch_id=batch.id)
@@ -99,26 +88,22 @@ class Versions(Generations):
         return self._outdated("probes", batch)
 
     def _outdated(self, table: str, batch: Batch) -> set[int]:
-        sql = _OUTDATED.format(table=table, statement=_STATEMENT[table])
-        return set(self._column(sql, batch.id, batch.id, batch.id))
+        sql = _OUTDATED.format(table=table, column=_COLUMNS[table])
+        return set(self._column(sql, batch.id, batch.id))
 
     def _supersede(self, batch: Batch) -> None:
         """The batch's documents take the place of their earlier versions."""
-        chunks = {row["old"]: row["new"] for row in self._rows(_REPEATED, batch.id)}  # the first
-        statements = self._rows("SELECT * FROM repeated WHERE batch_id = ?", batch.id)
-        for table, statement in _STATEMENT.items():
-            move = f"UPDATE {table} SET chunk_id = ? WHERE chunk_id = ?"
-            for old, new in chunks.items():
-                self._execute(move, new, old)
-            for row in statements:
-                place = (row["chunk_id"], row["earlier_id"], row["statement"])
-                self._execute(f"{move} AND {statement} = ?", *place)
+        rows = self._rows("SELECT * FROM repeated WHERE batch_id = ? ORDER BY rowid", batch.id)
+        for table, column in _COLUMNS.items():
+            for row in rows:
+                said, place = row["statement"], (row["chunk_id"], row["earlier_id"])
+                which = f"WHERE chunk_id = ? AND (? IS NULL OR {column} = ?)"
+                self._execute(f"UPDATE {table} SET chunk_id = ? {which}", *place, said, said)
             sql = f"UPDATE {table} SET retired = 1 WHERE chunk_id IN ({_EARLIER})"
             self._execute(sql, batch.id)
         for pair in self._rows(_SUPERSEDED, batch.id):
             self._warn_still(**pair)
             self._execute("UPDATE documents SET state = 'retired' WHERE id = ?", pair["old"])
-            self._execute(_LOOK_AGAIN, pair["old"])  # a file that comes back is a new version
 
     def _warn_still(self, old: int, new: int) -> None:
         """Contradictions of what the new version repeats are its own."""

@@ -138,15 +138,17 @@ def _written(trusted: Iterable[Candidate]) -> list[StudyItem]:
 
 
 def _texts(chunk: Chunk, said: Iterable[tuple[int | None, str]]) -> list[StudyItem]:
-    """Under their title, the sentences that nothing else teaches, as (chunk id, statement); a chunk
-    without any as it stands."""
+    """What nothing else teaches, as (chunk id, statement)."""
     taught = [statement for number, statement in said if number == chunk.id]
-    found = sentences(chunk.text)
-    left = [one for one in found if not any(one in answer for answer in taught)]
-    return [
-        StudyItem(chunk.id, "text", "", f"{chunk.title}: {text}", "al")
-        for text in (left if found else [chunk.text])
-    ]
+    return [StudyItem(chunk.id, "text", "", text, "al") for text in standing(chunk, taught)]
+
+
+def standing(chunk: Chunk, taught: Collection[str]) -> list[str]:
+    """Under their title, the sentences that stand in nothing that is taught; a chunk without any as
+    it stands."""
+    found = sentences(chunk.text) or [chunk.text]
+    left = [one for one in found if not any(one in statement for statement in taught)]
+    return [f"{chunk.title}: {one}" for one in left]
 
 
 def _probe(one: Candidate) -> Probe:

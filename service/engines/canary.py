@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from memory.records import Generation, Phase, Probe, ProbeResult
+from memory.records import Adapter, Generation, Phase, Probe, ProbeResult
 from service.engines.base import GenerateRequest, Message, Piece
 from service.engines.wire import Gone, Refused
 
@@ -30,6 +30,8 @@ class Examined(Protocol):
 
     def generation(self, number: int) -> Generation: ...
 
+    def adapter(self, digest: str) -> Adapter: ...
+
     def probes(self, batch_id: int | None = None) -> Sequence[Probe]: ...
 
     def results(self, batch_id: int, phase: Phase) -> Sequence[ProbeResult]: ...
@@ -37,15 +39,15 @@ class Examined(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """Asks the probes of the batch that made a generation."""
+    """Asks the probes of the batch that made a generation's weights; none after a rollback."""
 
     store: Examined
     is_right: Callable[[str, str], bool]  # answer, expected
 
     def __call__(self, generation: int, ask: Ask) -> None:
         """Raises Unfit if too little of what was learned is known there."""
-        batch = self.store.generation(generation).batch_id
-        probes = self._known(batch) if batch is not None else []
+        made = self.store.generation(generation)
+        probes = self._known(made.adapter) if made.batch_id and made.adapter else []
         answers = ask([probe.question for probe in probes]) if probes else []
         pairs = zip(answers, probes, strict=True)
         right = sum(self.is_right(answer, probe.answer) for answer, probe in pairs)
@@ -55,7 +57,8 @@ class Canary:
                 "questions that were answered right in the examination; no other server gets it"
             )
 
-    def _known(self, batch: int) -> list[Probe]:
+    def _known(self, adapter: str) -> list[Probe]:
+        batch = self.store.adapter(adapter).batch_id
         results = self.store.results(batch, Phase.AFTER)
         right = {result.probe_id for result in results if result.correct}
         return [probe for probe in self.store.probes(batch) if probe.id in right][:PROBES]

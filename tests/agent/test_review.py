@@ -83,9 +83,15 @@ def test_a_probe_that_a_study_item_gives_away_is_not_asked(review: Review) -> No
 
 def test_the_only_probes_stay_and_the_items_go_that_give_them_away(review: Review) -> None:
     items = [item("Which port is it?"), item("Where does it listen?")]
-    probes = [probe("which port, is it"), probe("Ferry?", "wrong itself")]
-    assert review.apart(probes, items) == (probes, items[1:])
-    assert review.apart(probes, items[:1]) == (probes[1:], items[:1])  # something must be taught
+    leaked, faulty = probe("which port, is it"), probe("Ferry?", "wrong itself")
+    assert review.apart([leaked, faulty], items) == ([faulty, leaked], items[1:])
+    assert review.apart([faulty], items) == ([faulty], items)  # nothing would be gained
+
+
+def test_what_would_not_be_taught_any_more_is_not_asked(review: Review) -> None:
+    items = [item("Which port is it?"), StudyItem(1, "qa", "Who sings?", "Ann sings.", "al")]
+    probes = [probe("which port, is it")]
+    assert review.apart(probes, items) == ([], items)
 
 
 def test_a_repair_is_asked_what_slipped_and_what_is_due(store: Store, review: Review) -> None:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from agent import novelty
 from memory.artifacts import Artifacts, Kind
 from memory.durable import StateLock
 from memory.errors import StaleParent
@@ -129,11 +130,7 @@ def _study(store: Store, batch: Batch) -> None:
     if batch.id == 1 and batch.attempts == 0:
         store.fail_stage(batch, "a bad day", 3)
         return
-    for document_id in batch.document_ids:
-        document = store.document(document_id)
-        store.save_chunks(document_id, [(document.title, document.text.strip())])
-    chunks = store.fresh(batch)
-    store.save_repeated(batch, ())
+    chunks = novelty.find(store, batch, 120).chunks
     if not chunks:
         store.adopt(batch, "nothing is new")
         return

@@ -188,11 +188,13 @@ def test_a_stale_batch_restarts_on_the_new_head(store: Store) -> None:
     batch = to_merged(store, start(store, add(store, "b.md")))
     store.activate(0, "rollback to g0")
     batch = store.restart_batch(batch)
-    assert (batch.stage, batch.parent, batch.adapter, batch.model) == ("studied", None, None, None)
-    assert (batch.verdict, batch.attempts) == (None, 0)
+    assert (batch.stage, batch.parent, batch.adapter, batch.model) == ("new", None, None, None)
+    assert (batch.verdict, batch.self_edit, batch.attempts) == (None, None, 0)
     assert store.results(batch.id, Phase.AFTER) == []
+    assert store.items(batch.id) == []  # what is new depends on the head
+    assert store.probes(batch.id) == []
+    batch = store.save_training(study(store, batch), adapter_for(store, batch))
     assert len(store.items(batch.id)) == 2
-    batch = store.save_training(batch, adapter_for(store, batch))
     probes = store.probes(batch.id)
     batch = store.save_examination(batch, answers(probes, False), answers(probes, True))
     batch = store.save_merge(store.save_verdict(batch, YES), digest_of("model"))
@@ -200,7 +202,23 @@ def test_a_stale_batch_restarts_on_the_new_head(store: Store) -> None:
     assert store.check() == []
 
 
-@pytest.mark.parametrize("stage", [Stage.NEW, Stage.REJECTED, Stage.SERVING, Stage.FAILED])
+def test_what_is_new_is_found_on_the_head_that_is_trained_on(store: Store) -> None:
+    learn(store, add(store, "a.md"))
+    batch = start(store, add(store, "b.md"))
+    store.activate(0, "rollback to g0")
+    with pytest.raises(StaleParent):
+        study(store, batch)
+    with pytest.raises(StaleParent):
+        store.adopt(batch, "nothing is new")
+    batch = study(store, store.restart_batch(batch))
+    store.activate(1, "and back")
+    with pytest.raises(StaleParent):
+        store.save_training(batch, adapter_for(store, batch))
+    assert store.batch(batch.id).stage is Stage.STUDIED
+    assert store.check() == []
+
+
+@pytest.mark.parametrize("stage", [Stage.REJECTED, Stage.SERVING, Stage.FAILED])
 def test_nothing_to_restart(store: Store, stage: Stage) -> None:
     with pytest.raises(IllegalTransition):
         store.restart_batch(at(store, stage))

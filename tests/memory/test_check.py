@@ -17,7 +17,7 @@ DAMAGES = [
     ("DELETE FROM batch_documents WHERE batch_id = 3", "is batched but in no live batch"),
     ("UPDATE documents SET state = 'learned' WHERE path = 'new.md'", "in no batch that served"),
     ("UPDATE documents SET state = 'pending' WHERE id = 1", "is pending although a newer version"),
-    ("UPDATE documents SET state = 'retired' WHERE path = 'b.md'", "is retired although neither"),
+    ("UPDATE documents SET state = 'retired' WHERE path = 'b.md'", "retired although no newer"),
     ("UPDATE documents SET state = 'learned' WHERE id = 1", "a.md has 2 learned versions"),
     ("UPDATE probes SET retired = 0", "is asked although document 1 was replaced"),
     ("UPDATE study_items SET retired = 0", "is rehearsed although document 1 was replaced"),
@@ -35,7 +35,7 @@ DAMAGES = [
 def healthy() -> Store:
     """Every kind of state at once: learned, retired, batched, pending, quarantined."""
     store = memory_store()
-    learn(store, add(store, "a.md", "one"), add(store, "b.md", "alone"))
+    learn(store, add(store, "a.md", "one"), add(store, "b.md"))
     learn(store, add(store, "a.md", "two"))
     to_examined(store, start(store, add(store, "live.md")))
     add(store, "new.md")

@@ -60,5 +60,5 @@ def test_a_restarted_batch_may_train_the_same_adapter_again() -> None:
     store = memory_store()
     batch = study(store, start(store, add(store, "a.md")))
     adapter = adapter_for(store, batch)
-    batch = store.restart_batch(store.save_training(batch, adapter))
+    batch = study(store, store.restart_batch(store.save_training(batch, adapter)))
     assert store.save_training(batch, adapter).adapter == adapter.digest

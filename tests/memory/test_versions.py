@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memory.records import Batch, Contradiction, DocumentState, Probe, StudyItem
+from memory.records import Batch, Chunk, Contradiction, DocumentState, Probe, StudyItem
 from memory.store import Repeated, Store
 from memory.testing import memory_store
 from tests.helpers.stores import YES, adapter_for, add, answers, digest_of, start
@@ -17,16 +17,24 @@ def store() -> Store:
 
 
 def begin(store: Store, *paragraphs: str, path: str = "a.md") -> Batch:
-    """A version of a document, with a chunk for each paragraph."""
+    """A version of a document, with a chunk for each paragraph; what it repeats is noted."""
     document = add(store, path, "\n\n".join(paragraphs))
     batch = start(store, document)
-    store.save_chunks(document.id, [("A", paragraph) for paragraph in paragraphs])
+    chunks = store.save_chunks(document.id, [("A", paragraph) for paragraph in paragraphs])
+    pairs = [(one, chunk) for chunk in chunks for one in store.stated(batch)]
+    same = [(one, chunk) for one, chunk in pairs if one.whole and one.text == chunk.text]
+    store.save_repeated(batch, [Repeated(one.chunk_id, chunk.id, None) for one, chunk in same])
     return batch
+
+
+def fresh(store: Store, batch: Batch) -> list[Chunk]:
+    taught = {one.text for one in store.stated(batch) if one.whole}
+    return [one for one in store.chunks(batch.document_ids) if one.text not in taught]
 
 
 def learn(store: Store, batch: Batch, warned: Sequence[Contradiction] = ()) -> None:
     """What is fresh goes all the way: an item and a probe for each chunk."""
-    chunks = store.fresh(batch)
+    chunks = fresh(store, batch)
     items = [StudyItem(one.id, "qa", f"{one.text}?", one.text, "al") for one in chunks]
     probes = [Probe(one.id, "direct", f"{one.text}!", one.text, one.text) for one in chunks]
     batch = store.save_study(batch, items, probes, contradictions=warned)
@@ -43,23 +51,20 @@ def said(store: Store) -> dict[str, int]:
     return {item.answer: document_of[item.chunk_id or 0] for item in store.items()}
 
 
-def texts(store: Store, batch: Batch) -> list[str]:
-    return [chunk.text for chunk in store.fresh(batch)]
-
-
-def test_all_of_a_new_document_is_fresh(store: Store) -> None:
+def test_a_new_document_repeats_nothing(store: Store) -> None:
     learn(store, begin(store, "one", path="other.md"))
     batch = begin(store, "one", "two")
-    assert texts(store, batch) == ["one", "two"]  # another document may say the same
+    assert store.stated(batch) == []  # another document may say the same
     assert store.superseded(batch) == store.outdated_items(batch) == set()
 
 
-def test_of_a_new_version_only_what_changed_is_fresh(store: Store) -> None:
+def test_what_a_new_version_does_not_repeat_is_outdated(store: Store) -> None:
     learn(store, begin(store, "one", "two", "three"))
     batch = begin(store, "one", "2", "three", "four")
-    assert texts(store, batch) == ["2", "four"]
-    two = [one.id for one in store.items() if one.answer == "two"]
-    assert store.outdated_items(batch) == set(two)
+    assert [(one.text, one.statement, one.whole) for one in store.stated(batch)] == [
+        (text, text, True) for text in ("one", "two", "three")
+    ]
+    assert store.outdated_items(batch) == {i.id for i in store.items() if i.answer == "two"}
     assert store.outdated_probes(batch) == {p.id for p in store.probes() if p.answer == "two"}
 
 
@@ -76,15 +81,13 @@ def test_what_did_not_change_passes_to_the_new_version(store: Store) -> None:
     assert [one.generation for one in store.history(kept["one"])] == [0, 1]  # goes on
     assert store.document(1).state is DocumentState.RETIRED
     assert store.check() == []
-    assert texts(store, begin(store, "three", "one", "two")) == ["two"]
 
 
 def test_a_statement_that_stays_in_a_chunk_that_changed_passes_on(store: Store) -> None:
     learn(store, begin(store, "one", "two"))
     asked = {probe.answer: probe.id for probe in store.probes()}
     batch = begin(store, "one, or two, or three")
-    [chunk] = store.fresh(batch)
-    assert store.stated(batch) == {(2, "one"): [1], (2, "two"): [2]}
+    [chunk] = store.chunks(batch.document_ids)
     store.save_repeated(batch, [Repeated(1, chunk.id, "one"), Repeated(2, chunk.id, "two")])
     store.save_repeated(batch, [Repeated(2, chunk.id, "two")])  # counts as it was said last
     one = {item.id for item in store.items() if item.answer == "one"}
@@ -97,7 +100,7 @@ def test_a_statement_that_stays_in_a_chunk_that_changed_passes_on(store: Store) 
 
 
 def test_what_passes_on_is_there_after_a_restart(tmp_path: Path) -> None:
-    rows = [Repeated(1, 1, text) for text in ("b", "a", "c")]
+    rows = [Repeated(1, 1, text) for text in ("b", "a", None)]
     with Store.open(tmp_path / "learnd.db") as store:
         batch = begin(store, "one")
         store.save_repeated(batch, rows)
@@ -106,48 +109,39 @@ def test_what_passes_on_is_there_after_a_restart(tmp_path: Path) -> None:
         assert said(store) == {"one": 1}
 
 
-def test_a_paragraph_that_comes_twice_is_learned_once(store: Store) -> None:
-    learn(store, begin(store, "one", "one"))
-    batch = begin(store, "one", "one", "two")
-    assert texts(store, batch) == ["two"]
-    learn(store, batch)
-    assert set(said(store).items()) == {("one", 2), ("two", 2)}
-    assert store.check() == []
-
-
-def test_where_only_something_was_deleted_nothing_is_fresh(store: Store) -> None:
+def test_where_only_something_was_deleted_the_rest_passes_on(store: Store) -> None:
     learn(store, begin(store, "one", "two"))
     batch = begin(store, "two")
-    assert store.fresh(batch) == []
+    assert fresh(store, batch) == []
     store.adopt(batch, "nothing is new")
     assert said(store) == {"two": 2}
     assert {probe.answer for probe in store.probes()} == {"two"}
     assert store.check() == []
 
 
-def test_a_chunk_about_which_nothing_could_be_asked_is_not_fresh_again(store: Store) -> None:
-    batch = begin(store, "one")
-    learn(store, batch)
-    silent = begin(store, "one", "~~~")
-    batch = store.save_study(silent, [], [])
-    batch = store.save_training(batch, adapter_for(store, batch))
-    batch = store.save_verdict(store.save_examination(batch, [], []), YES)
-    store.promote(store.save_merge(batch, digest_of("m")), "learned")
-    assert texts(store, begin(store, "~~~", "two")) == ["two"]
-
-
-def test_after_going_back_what_the_old_weights_hold_is_not_fresh(store: Store) -> None:
+def test_what_passed_to_a_version_that_was_given_up_is_not_all_of_its_chunk(store: Store) -> None:
     learn(store, begin(store, "one", "two"))
     learn(store, begin(store, "one", "2"))
     store.give_up(1, "it did harm", 3)
     again = start(store, store.document(2))
-    assert texts(store, again) == ["2"]
+    assert [(one.statement, one.whole) for one in store.stated(again)] == [("one", False)]
     store.fail_stage(again, "broken", 1)
     newest = begin(store, "one", "II")  # while the version before waited
     assert said(store) == {"one": 2}
     assert store.check() == []
     learn(store, newest)
     assert said(store) == {"one": 3, "II": 3}
+    assert store.check() == []
+
+
+def test_what_hangs_on_chunks_that_were_cut_anew_is_retired(store: Store) -> None:
+    learn(store, begin(store, "one", "two"))
+    learn(store, begin(store, "one", "2"))
+    store.give_up(1, "it did harm", 3)
+    again = start(store, store.document(2))
+    store.save_chunks(2, [("A", "2 and more")])
+    learn(store, again)
+    assert said(store) == {"2 and more": 2}
     assert store.check() == []
 
 
@@ -163,44 +157,8 @@ def test_what_was_adopted_waits_again_when_its_weights_go(store: Store) -> None:
         2: DocumentState.RETIRED,
         3: DocumentState.PENDING,
     }
-    assert texts(store, start(store, store.document(3))) == ["two"]
+    assert store.stated(start(store, store.document(3))) == []
     assert store.check() == []
-
-
-def test_a_file_that_was_moved_is_a_new_version(store: Store) -> None:
-    learn(store, begin(store, "one", "two"))
-    store.mark_missing(["a.md"])
-    moved = begin(store, "one", "two", path="b.md")
-    assert store.superseded(moved) == {1}
-    assert store.fresh(moved) == []
-    store.adopt(moved, "nothing is new")
-    assert said(store) == {"one": 2, "two": 2}
-    assert [(row.path, row.state, row.held) for row in store.document_rows()] == [
-        ("b.md", DocumentState.LEARNED, True)
-    ]
-    assert store.counts()["missing"] == 0
-    assert store.check() == []
-
-
-def test_a_file_that_comes_back_is_looked_at_and_learned(store: Store) -> None:
-    learn(store, begin(store, "one"))
-    stamp = store.stamps()["a.md"]
-    store.mark_missing(["a.md"])
-    store.adopt(begin(store, "one", path="b.md"), "nothing is new")
-    assert store.stamps()["a.md"] != stamp  # so that the next scan looks at it
-    store.mark_missing([])
-    back = begin(store, "one")
-    assert store.document(back.document_ids[0]).version == 2
-    assert texts(store, back) == ["one"]  # the copy keeps what it has
-    learn(store, back)
-    assert store.check() == []
-
-
-def test_a_copy_is_no_move(store: Store) -> None:
-    learn(store, begin(store, "one"))
-    copy = begin(store, "one", path="b.md")
-    assert store.superseded(copy) == set()
-    assert texts(store, copy) == ["one"]
 
 
 def test_a_contradiction_stays_as_long_as_both_say_so(store: Store) -> None:

@@ -10,7 +10,7 @@ from service.engines import canary
 from service.engines.base import GenerateRequest, Piece
 from service.engines.canary import Canary, Unfit, ask
 from service.engines.wire import Gone
-from tests.helpers.stores import add, learn
+from tests.helpers.stores import add, learn, start
 
 
 def exactly(answer: str, expected: str) -> bool:
@@ -33,6 +33,14 @@ def test_what_was_right_in_the_examination_is_asked_again(knows: bool) -> None:
     else:
         with pytest.raises(Unfit, match=f"g1 answers 0 of {len(expected)} questions"):
             canary(generation.number, ask)
+
+
+def test_weights_that_serve_on_are_asked_what_made_them() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    adopted = store.adopt(start(store, add(store, "b.md")), "nothing is new")
+    with pytest.raises(Unfit, match="g2 answers 0 of 2 questions"):
+        Canary(store, exactly)(adopted.number, lambda questions: ["the sea"] * len(questions))
 
 
 def test_where_nothing_was_right_or_learned_nothing_is_asked() -> None:
