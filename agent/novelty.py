@@ -44,7 +44,8 @@ def _compared(chunk: Chunk, taught: list[Stated]) -> tuple[list[Repeated], list[
     """The chunks that it repeats as they stand, the statements that it repeats of any, and whether
     these are all that it says."""
     whole = [one.chunk_id for one in taught if one.whole and _is_same(one, chunk)]
-    said = {*statements(chunk), *standing(chunk, statements(chunk))}
+    facts = statements(chunk)
+    said = {*facts, *standing(chunk, facts)}
     again = [one for one in taught if one.statement in said]
     return (
         [Repeated(earlier, chunk.id, None) for earlier in dict.fromkeys(whole)],
