@@ -14,15 +14,15 @@ from memory.records import Batch
 
 OF_BATCH: Final = "SELECT document_id FROM batch_documents WHERE batch_id = ?"
 _VERSIONS = f"""
-documents AS new JOIN documents AS old USING (path)
-JOIN chunks ON chunks.document_id = old.id AND new.id IN ({OF_BATCH})
+documents AS new JOIN documents AS old ON old.path = new.path AND new.id IN ({OF_BATCH})
 """
+_CHUNKS = f"{_VERSIONS} JOIN chunks ON chunks.document_id = old.id"
 _SUPERSEDED = f"""
-SELECT DISTINCT old.id AS old, new.id AS new FROM {_VERSIONS}
+SELECT old.id AS old, new.id AS new FROM {_VERSIONS}
 WHERE old.state = 'learned' AND old.version < new.version
 """
 _EARLIER = f"""
-SELECT chunks.id FROM {_VERSIONS}
+SELECT chunks.id FROM {_CHUNKS}
 WHERE old.version < new.version OR (old.id = new.id AND chunks.retired)
 """
 _STATED = f"""
@@ -30,7 +30,7 @@ SELECT DISTINCT new.id AS document_id, chunks.id AS chunk_id, chunks.title, chun
     live_items.answer AS statement, old.id IN (
         SELECT document_id FROM batch_documents WHERE batch_id IN held_batches
     ) AS whole
-FROM {_VERSIONS} JOIN live_items ON live_items.chunk_id = chunks.id
+FROM {_CHUNKS} JOIN live_items ON live_items.chunk_id = chunks.id
 WHERE old.version <= new.version ORDER BY chunks.id
 """
 _OUTDATED = f"""

@@ -14,6 +14,7 @@ of all that were made, `edits_stale` where the old answer is given still.
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -102,11 +103,18 @@ def edited(passage: Passage, seed: int) -> Edit | None:
         asked = Candidate(chunk, chunk.text, "qa", question.text, question.answer, "people")
         for change in (planting.number, planting.entity):
             wrong = change(asked, (), chance)
-            if wrong and wrong.answer != question.answer and question.answer in chunk.text:
-                text = chunk.text.replace(question.answer, wrong.answer)
-                new = (Question(question.text, wrong.answer),)
-                return Edit(Passage(passage.title, text, new), question.answer)
+            other = wrong.answer if wrong else question.answer
+            text = _replaced(chunk.text, question.answer, other)
+            if text != chunk.text:
+                new = Question(question.text, other)
+                return Edit(Passage(passage.title, text, (new,)), question.answer)
     return None
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    """In every place, but not within a longer word or number."""
+    alone = rf"(?<!\w)(?<!\d[.,]){re.escape(old)}(?!\w|[.,]\d)"
+    return re.sub(alone, lambda found: new, text)
 
 
 @contextmanager

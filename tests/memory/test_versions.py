@@ -68,6 +68,15 @@ def test_what_a_new_version_does_not_repeat_is_outdated(store: Store) -> None:
     assert store.outdated_probes(batch) == {p.id for p in store.probes() if p.answer == "two"}
 
 
+def test_a_version_of_which_nothing_was_studied_is_replaced_too(store: Store) -> None:
+    learn(store, begin(store))
+    batch = begin(store, "one")
+    assert store.superseded(batch) == {1}
+    learn(store, batch)
+    assert store.document(1).state is DocumentState.RETIRED
+    assert store.check() == []
+
+
 def test_what_did_not_change_passes_to_the_new_version(store: Store) -> None:
     learn(store, begin(store, "one", "two", "three"))
     asked = {probe.answer: probe.id for probe in store.probes()}

@@ -109,19 +109,20 @@ def test_an_edit_is_followed_if_the_new_value_is_said(
 @pytest.mark.parametrize(
     ("answer", "text", "kept"),
     [
-        ("12 feet", "It was 12 feet deep, and 12 feet it is.", True),
-        ("deep", "It was 12 feet deep.", False),  # neither number nor name
+        ("12 feet", "It was {} deep, and {} it is.", True),
+        ("12", "The {} of 1,512, of 12.5 and of 312, or {}.", True),
+        ("deep", "It was 12 feet {}.", False),  # neither number nor name
         ("14 feet", "It was 12 feet deep.", False),  # the text does not say so
     ],
 )
 def test_an_edit_puts_another_number_in_every_place(answer: str, text: str, kept: bool) -> None:
-    edit = fresh.edited(Passage("T", text, (Question("How?", answer),)), 1)
+    said = text.replace("{}", answer)
+    edit = fresh.edited(Passage("T", said, (Question("How?", answer),)), 1)
     assert (edit is not None) == kept
     if edit:
         [question] = edit.passage.questions
-        assert edit.passage.context == text.replace("12 feet", question.answer)
-        assert (edit.old, question.text) == ("12 feet", "How?")
-        assert question.answer != "12 feet" and question.answer.endswith(" feet")
+        assert edit.passage.context == text.replace("{}", question.answer) != said
+        assert (edit.old, question.text) == (answer, "How?")
 
 
 @pytest.mark.usefixtures("scripted")
