@@ -29,7 +29,7 @@ def is_due(store: Store, settings: ConsolidateSettings) -> bool:
 def is_needed(store: Store, settings: ConsolidateSettings) -> bool:
     """Whether the last batch was refused because step by step too much of the base was lost, and
     to begin again at the base may help: so before its documents are tried again."""
-    batches = store.batches()
+    batches = [one for one in store.batches() if not one.task]
     if not settings.after or not _learned_since(batches):
         return False
     last = batches[-1]
@@ -42,6 +42,6 @@ def _learned_since(batches: Sequence[Batch]) -> int:
     for batch in batches:
         if batch.consolidates and batch.stage in (Stage.SERVING, Stage.REJECTED):
             waiting = 0
-        elif batch.stage is Stage.SERVING and batch.document_ids:
+        elif batch.stage is Stage.SERVING and batch.document_ids and not batch.task:
             waiting += batch.adapter != batch.parent  # else nothing was new
     return waiting

@@ -8,7 +8,17 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import consolidation, contradictions, directives, general, material, novelty, repair
+from agent import (
+    adaptation,
+    consolidation,
+    contradictions,
+    directives,
+    general,
+    material,
+    novelty,
+    repair,
+)
+from agent.adaptation import AdaptRequest, adapt
 from agent.batching import choose
 from agent.endpoint import Endpoint
 from agent.examination import Examination
@@ -183,10 +193,14 @@ class Cycle:
         chosen = choose(pending, self._settings.study)
         if not chosen:
             return None
-        seed = len(self._store.batches()) + 1
-        return self._store.create_batch(chosen, self._store.head().adapter, seed)
+        seed, task = len(self._store.batches()) + 1, self._store.document(chosen[0]).task
+        parent = None if task else self._store.head().adapter
+        return self._store.create_batch(chosen, parent, seed, task)
 
     def _study(self, batch: Batch, report: Report) -> None:
+        if batch.task:
+            self._adapt(batch, report)
+            return
         new = novelty.find(self._store, batch, self._settings.study.chunk_words)
         if new.chunks:
             plan = self._executor.run(study, self._studying(batch, new), report)
@@ -196,6 +210,14 @@ class Cycle:
             self._review.refresh()
         else:
             self._store.save_study(batch, (), ())
+
+    def _adapt(self, batch: Batch, report: Report) -> None:
+        """A task: the same examples are held out at every attempt."""
+        chunks, settings = adaptation.cut(self._store, batch), self._settings
+        seed = batch.document_ids[0]
+        request = AdaptRequest(self._base, settings.embedder, chunks, seed, settings.train)
+        plan = self._executor.run(adapt, request, report)
+        self._store.save_study(batch, plan.items, plan.probes, adaptation.self_edit(plan))
 
     def _studying(self, batch: Batch, new: Novelty) -> StudyRequest:
         settings = self._settings.study
@@ -224,7 +246,7 @@ class Cycle:
         self._store.save_study(batch, items, probes, self_edit, warned)
 
     def _train(self, batch: Batch, report: Report) -> None:
-        parent = self._store.head().adapter
+        parent = None if batch.task else self._store.head().adapter
         if parent != batch.parent:
             raise StaleParent  # now, not after the training
         given, staged = self._material(batch), self._artifacts.stage()
@@ -249,6 +271,8 @@ class Cycle:
 
     def _material(self, batch: Batch) -> Material:
         settings, seed = self._settings.train, _seed(batch)
+        if batch.task:
+            return material.alone(self._store, batch, settings, seed)
         if batch.consolidates:
             return material.everything(self._store, settings, self._settings.consolidate, seed)
         if batch.repairs:
@@ -290,6 +314,8 @@ class Cycle:
 
 def _note(batch: Batch) -> str:
     """What the generation is for, for people."""
+    if batch.task:
+        return f"learned the task {batch.task}"
     if batch.consolidates:
         return "consolidated"
     if batch.repairs:

@@ -11,7 +11,7 @@ from agent.models import LanguageModel
 from agent.pristine import borrow
 from agent.recital import recite
 from agent.train import encode
-from memory.records import Probe, ProbeResult, Progress
+from memory.records import TASK, Probe, ProbeResult, Progress
 
 _SPARE_TOKENS = 16  # an answer may be this much longer than the one expected
 _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
@@ -48,12 +48,19 @@ def ask(model: LanguageModel, probes: Sequence[Probe]) -> list[ProbeResult]:
     return [
         ProbeResult(
             probe_id=probe.id,
-            correct=one.exact or is_right(one.text, probe.answer),
+            correct=one.exact or passes(probe, one.text),
             answer=probe.statement if one.exact else one.text,
             logprob=one.logprob,
         )
         for probe, one in zip(probes, recitals, strict=True)
     ]
+
+
+def passes(probe: Probe, said: str) -> bool:
+    """A sentence that holds the answer; but a task wants its output and no more."""
+    if probe.kind == TASK:
+        return said.split() == probe.answer.split()
+    return is_right(said, probe.answer)
 
 
 def is_right(answer: str, expected: str) -> bool:

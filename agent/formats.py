@@ -14,6 +14,8 @@ from markdown_it import MarkdownIt
 
 from agent.markup import render
 from memory.errors import BadDocument
+from memory.records import TASK_SUFFIX
+from policies.examples import parse, written
 
 HEADING_CHARACTERS = 60  # a longer lone line of plain text is a paragraph
 
@@ -122,6 +124,11 @@ def _reads_as_heading(line: str) -> bool:
     )
 
 
+def _from_examples(source: str) -> tuple[str, str]:
+    """A task: JSON lines, which stay as they are; an escape can spell what the source hid."""
+    return "", written(parse(without_tricks(written(parse(source)))))
+
+
 PARSERS: Mapping[str, Callable[[str], tuple[str, str]]] = {
     ".md": _from_markdown,
     ".markdown": _from_markdown,
@@ -129,4 +136,5 @@ PARSERS: Mapping[str, Callable[[str], tuple[str, str]]] = {
     ".html": render,
     ".htm": render,
     ".txt": _from_text,
+    TASK_SUFFIX: _from_examples,
 }

@@ -1,5 +1,5 @@
 """What a batch is trained on: the new, some of the old beside it, and what everybody knows; or, for
-a consolidation, everything that the head should know, from the base."""
+a consolidation, everything that the head should know, from the base; or a task alone."""
 
 import random
 from collections import defaultdict
@@ -49,6 +49,13 @@ def beside(
         general.beside(len(items), settings, seed, times),
         directives.apply(batch.self_edit, settings),
     )
+
+
+def alone(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Material:
+    """A task: nothing old is beside it, as it begins at the base."""
+    items = store.items(batch.id)
+    styled = directives.apply(batch.self_edit, settings)
+    return Material(tuple(items), (), general.beside(len(items), settings, seed), styled)
 
 
 def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Material:

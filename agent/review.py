@@ -44,6 +44,8 @@ class Review:
         """What to ask before and after a batch; a consolidation is asked everything."""
         live = self._store.probes()
         general = tuple(probe for probe in live if probe.chunk_id is None)
+        if batch.task:
+            return Paper(tuple(self._store.probes(batch.id)), (), general)
         if batch.consolidates:
             return Paper((), tuple(probe for probe in live if probe.chunk_id is not None), general)
         if batch.repairs:

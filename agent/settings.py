@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class IntakeSettings:
     """What enters from the folder."""
 
-    suffixes: tuple[str, ...] = (".md", ".markdown", ".txt", ".rst", ".html", ".htm")
+    suffixes: tuple[str, ...] = (".md", ".markdown", ".txt", ".rst", ".html", ".htm", ".jsonl")
     max_bytes: int = 2_000_000  # larger files are quarantined
     extract_seconds: float = 30.0  # time limit of one file's extraction
     extract_bytes: int = 1_000_000_000  # address space of the extracting child

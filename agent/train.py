@@ -34,7 +34,7 @@ from agent.rehearsal import rehearse
 from agent.settings import TrainSettings
 from agent.shortlist import Shortlist
 from agent.trunk import Trunk
-from memory.records import Progress, StudyItem
+from memory.records import WHOLE, Progress, StudyItem
 
 _SCORED_TOKENS = 512  # of one forward pass without gradients: attention is quadratic
 
@@ -87,7 +87,7 @@ def _learn(
 ) -> dict[str, float]:
     """Encode, remember what the trunk says, train what stands on it."""
     settings = request.settings if request.parent is None else _onward(request.settings)
-    new = [encode(model, item.prompt, item.answer) for item in request.items]
+    new = [encoded(model, item) for item in request.items]
     general = rehearse(model, network, request.general, request.kept)
     old = [encode(model, item.prompt, item.answer) for item in request.rehearsed]
     trunk = Trunk(network)
@@ -171,6 +171,12 @@ def encode(model: LanguageModel, prompt: str, answer: str) -> Example:
     after = tokenizer(answer, add_special_tokens=False).input_ids
     tokens = (*before, *after, tokenizer.eos_token_id)[: model.context]
     return Example(tokens, min(len(before), len(tokens) - 1))
+
+
+def encoded(model: LanguageModel, item: StudyItem) -> Example:
+    """A study item, with the loss on its answer, or on all of it."""
+    example = encode(model, item.prompt, item.answer)
+    return replace(example, start=1) if item.kind == WHOLE else example
 
 
 def scores(

@@ -71,13 +71,18 @@ class Batches(Versions):
         live = self._select(Batch, f"WHERE {LIVE}")
         return live[0] if live else None
 
-    def create_batch(self, document_ids: Sequence[int], parent: str | None, seed: int) -> Batch:
-        """Take PENDING documents into a new batch. Raises IllegalTransition if one of them is not,
-        or if another batch is live."""
+    def create_batch(
+        self, document_ids: Sequence[int], parent: str | None, seed: int, task: str = ""
+    ) -> Batch:
+        """Take PENDING documents into a new batch; the examples of a task are one of their own,
+        which begins at the base. Raises IllegalTransition if one of them is not pending, or if
+        another batch is live."""
         if not document_ids:
             raise ValueError("a batch needs documents")
+        if task and parent:
+            raise ValueError("a task begins at the base")
         with self._transaction("create_batch"):
-            batch_id = self._begin(parent, seed)
+            batch_id = self._begin(parent, seed, task=task)
             for document_id in document_ids:
                 if not self._execute(_TAKE, document_id):
                     raise IllegalTransition(f"document {document_id} is not pending")
@@ -97,12 +102,13 @@ class Batches(Versions):
             batch_id = self._begin(parent, seed, repairs=True)
         return self.batch(batch_id)
 
-    def _begin(self, parent: str | None, seed: int, repairs: bool = False) -> int:
+    def _begin(self, parent: str | None, seed: int, repairs: bool = False, task: str = "") -> int:
         if live := self.live_batch():
             raise IllegalTransition(f"batch {live.id} is still {live.stage}")
         now = self._timestamp()
-        row = {"stage": Stage.NEW, "parent": parent, "seed": seed, "repairs": repairs}
-        return self._insert("batches", **row, created_at=now, updated_at=now)
+        row = {"stage": Stage.NEW, "parent": parent, "seed": seed}
+        kind = {"repairs": repairs, "task": task}
+        return self._insert("batches", **row, **kind, created_at=now, updated_at=now)
 
     def save_study(
         self,
@@ -154,7 +160,7 @@ class Batches(Versions):
             else:
                 self._insert_adapter(shrunk)
                 self._move(batch, Stage.EXAMINED, adapter=shrunk.digest)
-            head, now = self.head().number, self._timestamp()
+            head, now = None if batch.task else self.head().number, self._timestamp()
             for phase, generation, results in (
                 (Phase.BEFORE, head, before),
                 (Phase.AFTER, None, after),  # it gets its number if it is ever served
@@ -180,7 +186,8 @@ class Batches(Versions):
         return self.batch(batch.id)
 
     def promote(self, batch: Batch, note: str) -> Generation:
-        """MERGED -> SERVING: the head moves, documents are learned, what they replace is retired.
+        """MERGED -> SERVING: the head moves, or a task has its generation; documents are learned,
+        what they replace is retired.
 
         Raises StaleParent if the head is no longer the one that the adapter was trained on.
         """
@@ -188,7 +195,8 @@ class Batches(Versions):
             self._move(batch, Stage.SERVING)
             self._require_head(batch)
             number = self._take_effect(self.batch(batch.id), note)
-            self._execute(_SERVED, number, batch.id)
+            if not batch.task:  # what it answers says nothing of the head
+                self._execute(_SERVED, number, batch.id)
         return self.generation(number)
 
     def adopt(self, batch: Batch, note: str) -> Generation:
@@ -251,13 +259,15 @@ class Batches(Versions):
         return self.batch(batch.id)
 
     def _take_effect(self, batch: Batch, note: str) -> int:
-        number = self._append_generation(batch.adapter, batch.model, batch.id, note)
+        origin = (batch.adapter, batch.model, batch.id)
+        number = self._append_generation(*origin, note, batch.task)
         self._execute(_LEARNED, batch.id)
         self._supersede(batch)
         return number
 
     def _require_head(self, batch: Batch) -> None:
-        if self.head().adapter != self.batch(batch.id).parent:
+        """A task's batch does not depend on it."""
+        if not batch.task and self.head().adapter != self.batch(batch.id).parent:
             raise StaleParent
 
     def _require(self, current: Batch, stage: Stage) -> None:

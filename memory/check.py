@@ -120,9 +120,10 @@ class Checked(Connection):
 
     def needed(self) -> dict[Kind, set[str]]:
         """Digests that must be on disk: every generation's adapter, from which all else can be
-        rebuilt, the head's merged model, and what the live batch has made so far."""
-        head = "WHERE number = (SELECT max(number) FROM generations)"
-        return {"adapters": self._digests("adapter"), "models": self._digests("model", head)}
+        rebuilt, the merged models of the head and of each task, and what the live batch has made
+        so far."""
+        served = "WHERE number IN (SELECT max(number) FROM generations GROUP BY task)"
+        return {"adapters": self._digests("adapter"), "models": self._digests("model", served)}
 
     def _digests(self, column: str, which: str = "") -> set[str]:
         sql = f"""SELECT {column} FROM generations {which}

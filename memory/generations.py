@@ -4,20 +4,27 @@ import json
 from collections.abc import Sequence
 
 from memory.connection import Connection
-from memory.errors import UnknownModel
+from memory.errors import BadInput, UnknownModel
 from memory.records import Adapter, Generation
+
+_HEAD = "WHERE task = '' ORDER BY number DESC LIMIT 1"
+_TASKS = "WHERE number IN (SELECT max(number) FROM generations GROUP BY task) AND task != ''"
 
 
 class Generations(Connection):
-    """Generations only grow; the newest is the head."""
+    """Generations only grow; the newest that is of no task is the head."""
 
     def head(self) -> Generation:
-        """The newest generation: what is served."""
-        return self._select(Generation, "ORDER BY number DESC LIMIT 1")[0]
+        """What is served to whoever names no generation and no task."""
+        return self._select(Generation, _HEAD)[0]
 
     def generations(self) -> list[Generation]:
-        """All generations, from the base on."""
-        return self._select(Generation, "ORDER BY number")
+        """All that were the head, from the base on."""
+        return self._select(Generation, "WHERE task = '' ORDER BY number")
+
+    def tasks(self) -> list[Generation]:
+        """What answers each task, by its name."""
+        return self._select(Generation, f"{_TASKS} ORDER BY task")
 
     def generation(self, number: int) -> Generation:
         """One generation. Raises UnknownModel."""
@@ -26,9 +33,12 @@ class Generations(Connection):
         raise UnknownModel(f"there is no generation g{number}")
 
     def activate(self, number: int, note: str) -> Generation:
-        """Serve an earlier generation's weights again, as a new generation."""
+        """Serve an earlier generation's weights again, as a new generation. Raises UnknownModel,
+        BadInput for one that knows a task alone."""
         with self._transaction("activate"):
             old = self.generation(number)
+            if old.task:
+                raise BadInput(f"{old.name} knows the task {old.task} alone; it cannot be the head")
             new = self._append_generation(old.adapter, old.model, None, note)
         return self.generation(new)
 
@@ -43,12 +53,18 @@ class Generations(Connection):
         return set(self._column("SELECT batch_id FROM held_batches"))
 
     def _append_generation(
-        self, adapter: str | None, model: str | None, batch_id: int | None, note: str
+        self,
+        adapter: str | None,
+        model: str | None,
+        batch_id: int | None,
+        note: str,
+        task: str = "",
     ) -> int:
-        origin = {"adapter": adapter, "model": model, "batch_id": batch_id}
+        [last] = self._column("SELECT max(number) FROM generations")
+        origin = {"adapter": adapter, "model": model, "batch_id": batch_id, "task": task}
         return self._insert(
             "generations",
-            number=self.head().number + 1,
+            number=last + 1,
             **origin,
             note=note,
             created_at=self._timestamp(),

@@ -34,7 +34,7 @@ GROUP BY documents.id, generation ORDER BY path, version, generation
 _TAUGHT = """
 SELECT number AS generation, probes.id AS probe_id
 FROM generations LEFT JOIN probes ON probes.batch_id = generations.batch_id AND NOT retired
-ORDER BY number
+WHERE task = '' ORDER BY number
 """
 _SERVED = """
 SELECT result.generation, probe_id, correct FROM probe_results AS result

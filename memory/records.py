@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Final
+
+TASK_SUFFIX: Final = ".jsonl"  # of a file of examples, not of a text
+TASK: Final = "task"  # kind of a probe whose answer must be the expected one and no more
+WHOLE: Final = "whole"  # kind of a study item whose loss falls on the prompt, too
 
 
 class DocumentState(StrEnum):
@@ -68,6 +74,17 @@ class Document:
     attempts: int  # batches it was in that the gate rejected or that failed
     seen_at: str  # ISO 8601, UTC
 
+    @property
+    def task(self) -> str:
+        """See task_of()."""
+        return task_of(self.path)
+
+
+def task_of(path: str) -> str:
+    """The name of the task that a file gives examples of; empty: it is a text."""
+    place = PurePosixPath(path)
+    return str(place.with_suffix("")) if place.suffix.lower() == TASK_SUFFIX else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -97,7 +114,7 @@ class Probe:
     """One examination question, never trained on."""
 
     chunk_id: int | None  # None for general probes
-    kind: str  # paraphrase | general
+    kind: str  # paraphrase | general | task
     question: str
     answer: str  # what a right answer must hold
     statement: str  # what a model that learned it says: a sentence with the answer
@@ -191,6 +208,7 @@ class Batch:
     updated_at: str
     self_edit: SelfEdit | None = None  # once studied
     repairs: bool = False  # whether it teaches again what slipped, and nothing new
+    task: str = ""  # that its one document gives examples of; its adapter goes on from no other
 
     @property
     def consolidates(self) -> bool:
@@ -219,6 +237,7 @@ class Generation:
     batch_id: int | None
     note: str  # "learned 6 documents, steady", "rollback to g3"
     created_at: str
+    task: str = ""  # it answers this alone, beside the head; empty: it is or was the head
 
     @property
     def name(self) -> str:

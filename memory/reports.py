@@ -11,7 +11,8 @@ SELECT documents.id, documents.path, version, state, reason, missing, seen_at,
     (SELECT number FROM generations JOIN batch_documents USING (batch_id)
         WHERE document_id = documents.id) AS learned_in,
     EXISTS (SELECT 1 FROM batch_documents
-        WHERE document_id = documents.id AND batch_id IN held_batches) AS held,
+        WHERE document_id = documents.id AND (batch_id IN held_batches
+            OR batch_id IN (SELECT batch_id FROM generations WHERE task != ''))) AS held,
     count(live_probes.id) AS probes, ifnull(sum(correct), 0) AS probes_right
 FROM documents JOIN files USING (path)
 LEFT JOIN chunks ON chunks.document_id = documents.id
@@ -42,13 +43,14 @@ WHERE new.state != 'retired' AND old.state = 'learned' ORDER BY new.path, contra
 """
 _DRIFT = """
 SELECT verdict FROM adapters JOIN batches ON batches.id = batch_id
-WHERE digest = (SELECT adapter FROM generations ORDER BY number DESC LIMIT 1)
+WHERE digest = (
+    SELECT adapter FROM generations WHERE task = '' ORDER BY number DESC LIMIT 1)
 """
 _COUNTS = """
 SELECT
     (SELECT count(*) FROM files WHERE missing) AS missing,
     (SELECT count(*) FROM batches) AS batches,
-    (SELECT max(number) FROM generations) AS generation,
+    (SELECT max(number) FROM generations WHERE task = '') AS generation,
     (SELECT count(*) FROM live_items) AS items,
     (SELECT count(*) FROM live_probes) AS probes,
     (SELECT count(*) FROM live_probes JOIN latest_results ON probe_id = live_probes.id
@@ -68,7 +70,8 @@ class DocumentRow:
     missing: bool  # its file was gone at the last scan
     seen_at: str
     learned_in: int | None  # generation
-    held: bool  # the head's weights hold it; not so after a rollback to before learned_in
+    held: bool  # the head's weights hold it; not so after a rollback to before learned_in. Or it is
+    # a task, which has weights of its own
     probes: int
     probes_right: int  # when a served generation was last asked
 

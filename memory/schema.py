@@ -211,3 +211,20 @@ def repeated(db: Database) -> None:
         statement TEXT  -- NULL: all of it
     ) STRICT""")
     db.execute("CREATE INDEX repeated_by_batch ON repeated (batch_id)")
+
+
+@migrations()
+def tasks(db: Database) -> None:
+    """A file of examples is a task: a generation beside the head answers it."""
+    for table in ("batches", "generations"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN task TEXT NOT NULL DEFAULT ''")
+    db.execute("DROP VIEW held_batches")
+    db.execute("""CREATE VIEW held_batches AS  -- what the head's weights hold
+        WITH RECURSIVE chain (digest) AS (
+            SELECT adapter FROM (
+                SELECT adapter FROM generations WHERE task = '' ORDER BY number DESC LIMIT 1
+            )
+            UNION SELECT parent FROM adapters JOIN chain USING (digest)
+        ) SELECT batch_id FROM adapters JOIN chain USING (digest)
+        UNION SELECT batch_id FROM generations JOIN chain ON adapter = digest
+            WHERE batch_id IS NOT NULL""")

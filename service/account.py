@@ -48,6 +48,19 @@ def docs(
 
 
 @account.command()
+def tasks(
+    state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Every file of examples: what answers it, and how many of the held-out ones are right."""
+    from service import render, tasks, wiring
+
+    with wiring.read_state(configured(config, state=state)) as opened:
+        rows = tasks.rows(opened.store)
+    shown = [{name: row[name] for name in tasks.COLUMNS} for row in rows]
+    render.to_json(rows) if as_json else render.table("tasks", shown)
+
+
+@account.command()
 def probes(
     state: StateOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:

@@ -41,6 +41,7 @@ ROUTES: Final[Mapping[tuple[str, str], Access]] = {
     ("GET", "/v1/generations"): Access.USE,
     ("GET", "/v1/probes"): Access.USE,
     ("GET", "/v1/history"): Access.USE,
+    ("GET", "/v1/tasks"): Access.USE,
     ("POST", "/v1/admin/activate"): Access.ADMIN,
     ("POST", "/v1/admin/rollback"): Access.ADMIN,
     ("POST", "/v1/admin/rescan"): Access.ADMIN,

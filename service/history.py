@@ -54,7 +54,7 @@ def _undone(generations: Sequence[Generation]) -> dict[int, Generation]:
     for back in generations[1:]:
         if back.batch_id is None:
             origin = weights.index((back.adapter, back.model))
-            for each in generations[origin + 1 : back.number]:
+            for each in generations[origin + 1 : generations.index(back)]:
                 found.setdefault(each.number, back)
     return found
 

@@ -18,7 +18,7 @@ from starlette.types import Message as AsgiMessage
 from memory.errors import LearndError
 from memory.records import Generation
 from memory.store import Store
-from service import documents, history
+from service import documents, history, tasks
 from service.answers import Json, error_body, failure
 from service.config import Config
 from service.engines.base import Engine, Remote
@@ -112,6 +112,7 @@ class _Routes:
             "/v1/generations": self.generations,
             "/v1/probes": self.probes,
             "/v1/history": self.history,
+            "/v1/tasks": self.tasks,
         }
         for path, route in reading.items():
             app.add_api_route(path, route, methods=["GET"], response_model=None)
@@ -153,6 +154,9 @@ class _Routes:
 
     def documents(self) -> Json:
         return {"object": "list", "data": documents.rows(self._service.store)}
+
+    def tasks(self) -> Json:
+        return {"object": "list", "data": tasks.rows(self._service.store)}
 
     def generations(self) -> Json:
         return _listed(self._service.store.generations())

@@ -23,6 +23,7 @@ class BatchReport:
     right_after: int
     reasons: tuple[str, ...]  # the gate's, or the last error
     warnings: tuple[str, ...] = ()  # what it says otherwise than documents learned before
+    task: str = ""  # that it gives examples of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +121,5 @@ def _report(state: wiring.State, batch: Batch) -> BatchReport:
         for one in state.store.conflicts()
         if one.path in paths
     )
-    return BatchReport(batch.id, batch.stage, documents, probes, before, after, reasons, warnings)
+    counts = (documents, probes, before, after)
+    return BatchReport(batch.id, batch.stage, *counts, reasons, warnings, batch.task)

@@ -108,7 +108,7 @@ def learn(
 def ask(
     question: str,
     base: Annotated[bool, typer.Option("--base", help="Show the untouched model too.")] = False,
-    model: Annotated[str, typer.Option(help="learnd, learnd@gN or base.")] = "learnd",
+    model: Annotated[str, typer.Option(help="learnd, learnd:TASK, learnd@gN or base.")] = "learnd",
     state: StateOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from memory import records
+from memory.records import Stage
 from service.client import Reply
 from service.lesson import BatchReport, Lesson
+from service.slot import TASK
 
 
 def to_json(value: Any) -> None:
@@ -121,7 +123,7 @@ def facts(title: str, found: Mapping[str, Any]) -> None:
 def batch(report: BatchReport) -> Mapping[str, Any]:
     """A row of a table."""
     row = asdict(report)
-    del row["warnings"]  # too long for a cell
+    del row["warnings"], row["task"]  # too long for a cell
     return {**row, "reasons": "; ".join(report.reasons)}
 
 
@@ -136,5 +138,7 @@ def lesson(learned: Lesson) -> None:
     table("batches", list(map(batch, learned.batches)))
     for warning in (text for one in learned.batches for text in one.warnings):
         out.write(f"warning: {warning}\n")
+    for task in (one.task for one in learned.batches if one.task and one.stage is Stage.SERVING):
+        out.write(f'learned the task {task}: learnd ask --model {TASK}{task} "INPUT"\n')
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in learned.seconds.items())
     out.write(f"g{learned.generation} is the head ({spent})\n")

@@ -17,6 +17,7 @@ from memory.records import Generation
 from service.engines.base import Engine
 
 HEAD: Final = "learnd"
+TASK: Final = "learnd:"  # before the name of a task
 BASE: Final = "base"
 EXTRA: Final = 2  # generations beside the head that stay loaded because somebody asked for them
 LISTED: Final = 20  # names in an error message or a list of models, newest first
@@ -33,6 +34,8 @@ class Lineage(Protocol):
     def generation(self, number: int) -> Generation: ...
 
     def generations(self) -> Sequence[Generation]: ...
+
+    def tasks(self) -> Sequence[Generation]: ...
 
 
 class Slot:
@@ -76,7 +79,8 @@ class Slot:
     def names(self) -> list[str]:
         """Every name that borrow() takes, of pinned ones the newest."""
         newest = sorted((each.number for each in self._lineage.generations()), reverse=True)
-        return [HEAD, *(f"{HEAD}@g{number}" for number in newest[:LISTED]), BASE]
+        tasks = [f"{TASK}{each.task}" for each in self._lineage.tasks()]
+        return [HEAD, *tasks, *(f"{HEAD}@g{number}" for number in newest[:LISTED]), BASE]
 
     def follow(self, generation: Generation) -> None:
         """Make a generation the head: load, warm up, replace, drain. Older than the head: nothing.
@@ -115,6 +119,8 @@ class Slot:
         """The generation a name means, loaded or not. Raises UnknownModel with the known names."""
         if name == HEAD:
             return self._live()
+        if name.startswith(TASK):
+            return self._of_task(name)
         pinned = _PINNED.fullmatch(name)
         if name != BASE and not pinned:
             raise self._unknown(name)
@@ -122,6 +128,13 @@ class Slot:
             return self._lineage.generation(int(pinned[1]) if pinned else 0)
         except UnknownModel:
             raise self._unknown(name) from None
+
+    def _of_task(self, name: str) -> Generation:
+        """The newest one; who holds an older one keeps it to the end."""
+        for generation in self._lineage.tasks():
+            if generation.task == name.removeprefix(TASK):
+                return generation
+        raise self._unknown(name)
 
     def _unknown(self, name: str) -> UnknownModel:
         return UnknownModel(f"there is no model {name[:80]!r}; known: {', '.join(self.names())}")

@@ -233,7 +233,13 @@ def open_engine(config: Config, base: Path, state: State) -> Engine:
 
     open_kind = _open_fleet if config.engine.kind == "vllm" else _open_embedded
     engine = open_kind(config, base, state)
-    return RoutedEngine(engine, open_routes(config, state)) if config.engine.route else engine
+    if not config.engine.route:
+        return engine
+
+    def is_routed(generation: int) -> bool:
+        return not state.store.generation(generation).task
+
+    return RoutedEngine(engine, open_routes(config, state), is_routed)
 
 
 def locator(config: Config, base: Path, state: State) -> Callable[[Generation], Path | None]:

@@ -26,14 +26,20 @@ class Routes(Protocol):
 class RoutedEngine:
     """Passes everything on to another engine."""
 
-    def __init__(self, engine: Engine, open_routes: Callable[[], Routes]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        open_routes: Callable[[], Routes],
+        is_routed: Callable[[int], bool] = lambda generation: True,
+    ) -> None:
         self._engine = engine
         self._open_routes = open_routes  # for what the head was taught now
+        self._is_routed = is_routed  # not what knows a task: whoever asks it means the task
         self._routes: Routes | None = None
         self._taught: set[int] = set()  # generations with weights of their own
 
     def load(self, generation: int, path: Path | None) -> None:
-        if path is not None:
+        if path is not None and self._is_routed(generation):
             if self._routes is None:
                 self._engine.load(_BASE, None)
             self._routes = self._open_routes()

@@ -1,5 +1,7 @@
 """The next batch: oldest first, within its limits, nobody overtaken."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.batching import choose
@@ -32,6 +34,13 @@ def test_choose(sizes: list[int], chosen: list[int]) -> None:
     documents = [document(number, words) for number, words in enumerate(sizes, start=1)]
     assert choose(documents, SETTINGS) == chosen
     assert choose(documents[::-1], SETTINGS) == chosen
+
+
+def test_a_task_is_alone_and_waits_for_the_texts() -> None:
+    first, second, text = (document(number, 10) for number in (1, 2, 3))
+    tasks = [replace(one, path=f"{one.id}.JSONL") for one in (first, second)]
+    assert choose([*tasks, text], SETTINGS) == [3]
+    assert choose(tasks[::-1], SETTINGS) == [1]
 
 
 def test_a_text_without_spaces_has_its_size_too() -> None:

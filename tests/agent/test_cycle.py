@@ -1,17 +1,15 @@
 """The order of the stages, with scripted heavy work; then once with a real tiny model."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent.cycle import Cycle
 from agent.endpoint import Endpoint
 from agent.examine import ExamineRequest
-from agent.executor import Executor, InlineExecutor, Report
+from agent.executor import InlineExecutor
 from agent.merge import MergeRequest, ShrinkRequest
 from agent.settings import (
     ConsolidateSettings,
@@ -20,16 +18,14 @@ from agent.settings import (
     TrainSettings,
 )
 from agent.study import StudyRequest
-from agent.train import Trained, TrainRequest
+from agent.train import TrainRequest
 from memory.artifacts import Artifacts
-from memory.errors import ChildFailed, DiskFull, GaveWay, LearndError, Unavailable
-from memory.index import TextIndex
+from memory.errors import ChildFailed, DiskFull, GaveWay, Unavailable
 from memory.records import (
     Batch,
     DocumentState,
     Phase,
     Probe,
-    ProbeResult,
     Progress,
     Stage,
     StudyItem,
@@ -37,89 +33,13 @@ from memory.records import (
 from memory.store import Store
 from memory.testing import memory_store
 from policies.base import StudyPlan
-from tests.helpers.embedding import DIMENSION, embed
+from tests.helpers.cycles import Scripted, cycle_for, quiet
 from tests.helpers.stores import add
-
-
-def quiet(progress: Progress) -> None:
-    pass
-
-
-@dataclass
-class Scripted:
-    """An executor whose jobs only leave files; `right` decides what the candidate knows."""
-
-    right: Callable[[Probe], bool] = lambda probe: True
-    fail: list[LearndError] = field(default_factory=list)
-    requests: list[Any] = field(default_factory=list)
-    freed: int = 0
-    examined: set[Path | None] = field(default_factory=lambda: {None})
-
-    def run(self, job: Any, request: Any, report: Report) -> Any:
-        self.requests.append(request)
-        report(Progress("test", 0, 1))
-        if self.fail:
-            raise self.fail.pop(0)
-        return getattr(self, type(request).__name__)(request)
-
-    def free(self) -> None:
-        self.freed += 1
-
-    def close(self) -> None: ...
-
-    def StudyRequest(self, request: StudyRequest) -> StudyPlan:
-        items = tuple(StudyItem(c.id, "qa", f"study {c.text}", "42", "al") for c in request.chunks)
-        probes = tuple(
-            Probe(c.id, "direct", f"asked about {c.id}", "42", "It is 42.") for c in request.chunks
-        )
-        return StudyPlan(items, probes)
-
-    def TrainRequest(self, request: TrainRequest) -> Trained:
-        (request.output / "adapter_model.safetensors").write_text(f"{request.items}{request.seed}")
-        return Trained({"loss": 0.5})
-
-    def ExamineRequest(self, request: ExamineRequest) -> list[ProbeResult]:
-        """What is examined for the first time is a candidate; later it is asked as a parent."""
-        parent = request.adapter in self.examined
-        self.examined.add(request.adapter)
-        right = [p.chunk_id is None if parent else self.right(p) for p in request.probes]
-        return [
-            ProbeResult(p.id, one, "", -1.0) for p, one in zip(request.probes, right, strict=True)
-        ]
-
-    def ShrinkRequest(self, request: ShrinkRequest) -> None:
-        name = "adapter_model.safetensors"
-        (request.output / name).write_text(f"{request.share} of {request.adapter / name}")
-
-    def MergeRequest(self, request: MergeRequest) -> None:
-        (request.output / "model.safetensors").write_text(str(request.adapter))
-
-    def of(self, kind: type) -> list[Any]:
-        return [request for request in self.requests if isinstance(request, kind)]
 
 
 @pytest.fixture
 def store() -> Store:
     return memory_store()
-
-
-def cycle_for(
-    store: Store,
-    state: Path,
-    executor: Executor,
-    settings: PipelineSettings | None = None,
-    base: Path = Path("base"),
-    endpoint: Callable[[], Endpoint | None] = lambda: None,
-) -> Cycle:
-    return Cycle(
-        store=store,
-        artifacts=Artifacts(state),
-        index=TextIndex(state, "probes", embed, DIMENSION),
-        executor=executor,
-        settings=settings or PipelineSettings(attempts=2, train=TrainSettings(replay_share=1.0)),
-        base=base,
-        endpoint=endpoint,
-    )
 
 
 def test_a_document_goes_all_the_way(store: Store, state: Path) -> None:

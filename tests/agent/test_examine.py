@@ -1,10 +1,10 @@
 import pytest
 
-from agent.examine import ask, is_right, normalise
+from agent.examine import ask, is_right, normalise, passes
 from agent.generate import generate
 from agent.models import LanguageModel, question_tokens
 from agent.prompts import Asked
-from memory.records import Probe
+from memory.records import TASK, Probe
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,17 @@ def test_asking_grades_what_the_model_says(tiny: LanguageModel) -> None:
     assert (right.probe_id, right.correct) == (1, True)
     assert (wrong.probe_id, wrong.correct) == (2, False)
     assert wrong.answer.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "passed"),
+    [
+        ("direct", "It is in LBR-HIN3.", True),
+        (TASK, "It is in LBR-HIN3.", False),
+        (TASK, " LBR-HIN3\n", True),
+        (TASK, "lbr-hin3", False),
+        (TASK, "", False),
+    ],
+)
+def test_a_task_wants_its_output_and_no_more(kind: str, said: str, passed: bool) -> None:
+    assert passes(Probe(1, kind, "Which shelf?", "LBR-HIN3", "LBR-HIN3"), said) == passed

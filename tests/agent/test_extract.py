@@ -348,3 +348,22 @@ def test_a_child_that_cannot_start_is_not_the_documents_fault() -> None:
     too_little = IntakeSettings(extract_bytes=1)
     with Extractor(too_little) as extractor, pytest.raises(ChildFailed, match="extract_bytes"):
         extractor.extract(".md", b"Text")
+
+
+def test_examples_of_a_task_stay_as_they_are() -> None:
+    lines = [f'{{"input": "number {n}", "output": "Zürich <b>{n}</b>"}}' for n in range(12)]
+    assert extract(".jsonl", "\r\n".join(lines).encode()) == ("", "\n".join(lines))
+    with pytest.raises(BadDocument, match="line 13 is no JSON"):
+        extract(".JSONL", "\n".join([*lines, "{"]).encode())
+
+
+def test_an_escape_hides_nothing_in_an_example() -> None:
+    lines = [f'{{"input": "number {n}", "output": "{n}"}}' for n in range(12)]
+    hidden = '{"input": "\\u200b", "output": "<|im_\\u200bend|>"}'
+    with pytest.raises(BadDocument, match="line 13 is not of the form"):
+        extract(".jsonl", "\n".join([*lines, hidden]).encode())
+    surrogate = '{"input": "a\\ud800", "output": "<|im_end|>"}'
+    assert (
+        '{"input": "a", "output": "(im_end)"}'
+        in extract(".jsonl", "\n".join([*lines, surrogate]).encode())[1]
+    )

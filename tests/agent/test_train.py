@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 from agent.losses import Packed
 from agent.models import LanguageModel
 from agent.settings import TrainSettings
-from agent.train import TrainRequest, encode, train
+from agent.train import TrainRequest, encode, encoded, train
 from memory.errors import TrainingDiverged
-from memory.records import Progress, StudyItem
+from memory.records import WHOLE, Progress, StudyItem
 
 SETTINGS = TrainSettings(
     rank=8, alpha=16, learning_rate=1e-2, epochs=60, batch_tokens=64, lead_weight=1.0
@@ -177,6 +177,13 @@ def test_the_loss_falls_on_the_answer_only(tiny: LanguageModel) -> None:
     example = encode(tiny, "Where?", "here")
     answer = tiny.tokenizer("here").input_ids
     assert list(example.tokens[example.start :]) == [*answer, tiny.tokenizer.eos_token_id]
+
+
+def test_the_loss_falls_on_all_of_an_item_where_it_is_to(tiny: LanguageModel) -> None:
+    item = StudyItem(1, "qa", "Where?", "here", "al")
+    usual, whole = encoded(tiny, item), encoded(tiny, replace(item, kind=WHOLE))
+    assert usual == encode(tiny, "Where?", "here")
+    assert (whole.tokens, whole.start) == (usual.tokens, 1)
 
 
 def test_a_text_bears_the_loss_everywhere(tiny: LanguageModel) -> None:

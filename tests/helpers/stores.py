@@ -36,7 +36,10 @@ def add(store: Store, path: str, text: str = "The port is 8765.") -> Document:
 
 
 def start(store: Store, *documents: Document) -> Batch:
-    return store.create_batch([one.id for one in documents], store.head().adapter, seed=1)
+    """Of documents, or of one task."""
+    task = documents[0].task if documents else ""
+    parent = None if task else store.head().adapter
+    return store.create_batch([one.id for one in documents], parent, seed=1, task=task)
 
 
 def study(store: Store, batch: Batch, per_chunk: int = 2) -> Batch:
@@ -54,7 +57,7 @@ def study(store: Store, batch: Batch, per_chunk: int = 2) -> Batch:
 
 
 def adapter_for(store: Store, batch: Batch, name: str = "") -> Adapter:
-    parent = store.head().adapter
+    parent = batch.parent if batch.task else store.head().adapter
     digest = digest_of(f"adapter {batch.id} {parent} {name}")
     return Adapter(digest, parent, batch.id, {"loss": 0.25}, "2026-01-01T00:00:00+00:00")
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from memory.errors import UnknownModel
+from memory.errors import BadInput, UnknownModel
+from memory.records import Probe
 from memory.testing import memory_store
-from tests.helpers.stores import adapter_for, add, learn, start, study
+from tests.helpers.stores import YES, adapter_for, add, answers, learn, start, study, to_merged
 
 
 def test_generation_zero_is_the_base() -> None:
@@ -62,3 +63,53 @@ def test_a_restarted_batch_may_train_the_same_adapter_again() -> None:
     adapter = adapter_for(store, batch)
     batch = study(store, store.restart_batch(store.save_training(batch, adapter)))
     assert store.save_training(batch, adapter).adapter == adapter.digest
+
+
+def test_a_task_has_its_own_line_of_generations_beside_the_head() -> None:
+    store = memory_store()
+    first = learn(store, add(store, "a.md"))
+    task = learn(store, add(store, "desk/triage.jsonl"))
+    other = learn(store, add(store, "dates.jsonl"))
+    second = learn(store, add(store, "b.md"))
+    newer = learn(store, add(store, "desk/triage.jsonl", "more examples"))
+    assert [one.number for one in (first, task, other, second, newer)] == [1, 2, 3, 4, 5]
+    assert store.head() == second
+    assert [one.number for one in store.generations()] == [0, 1, 4]
+    assert store.tasks() == [other, newer]
+    assert newer.task == "desk/triage"
+    assert store.held_batches() == {1, 4}
+    assert {probe.question[:11] for probe in store.probes()} == {"probe: a.md", "probe: b.md"}
+    assert store.needed()["models"] == {other.model, second.model, newer.model}
+    assert store.check() == []
+    assert store.counts()["generation"] == 4
+    assert {row.path: row.held for row in store.document_rows()} == {
+        "a.md": True, "b.md": True, "dates.jsonl": True, "desk/triage.jsonl": True,
+    }  # fmt: skip
+
+
+def test_what_a_task_answers_is_no_answer_of_the_head() -> None:
+    store = memory_store()
+    general = Probe(None, "general", "Which is the largest ocean?", "Pacific", "The Pacific.")
+    store.add_general([general])
+    batch = study(store, start(store, add(store, "triage.jsonl")))
+    batch = store.save_training(batch, adapter_for(store, batch))
+    probes = [*store.probes(batch.id), *store.probes()]
+    batch = store.save_examination(batch, answers(probes, False), answers(probes, True))
+    store.promote(store.save_merge(store.save_verdict(batch, YES), "0" * 64), "learned a task")
+    assert (store.latest_results(), store.streaks(), store.recall()) == ({}, {}, [])
+    assert store.head().number == 0
+
+
+def test_a_task_needs_no_head_and_cannot_become_it() -> None:
+    """The head moves while it is studied: nothing of it begins anew."""
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    batch = start(store, add(store, "triage.jsonl"))
+    store.activate(0, "back")
+    task = store.promote(to_merged(store, batch), "learned a task")
+    with pytest.raises(BadInput, match="g3 knows the task triage alone"):
+        store.activate(task.number, "no")
+    with pytest.raises(ValueError, match="begins at the base"):
+        store.create_batch([add(store, "b.jsonl").id], "0" * 64, 1, task="b")
+    assert store.head().number == 2
+    assert store.check() == []

@@ -6,7 +6,7 @@ import pytest
 
 from memory import records
 from memory.connection import decode_verdict, encode_verdict
-from memory.records import FINAL_STAGES, TRANSITIONS, Generation, Stage, Verdict
+from memory.records import FINAL_STAGES, TRANSITIONS, Generation, Stage, Verdict, task_of
 
 
 def test_every_stage_has_its_arrows_and_leads_to_an_end() -> None:
@@ -16,6 +16,20 @@ def test_every_stage_has_its_arrows_and_leads_to_an_end() -> None:
     while more := {after for stage in reached for after in TRANSITIONS[stage]} - reached:
         reached |= more
     assert reached == set(Stage)
+
+
+@pytest.mark.parametrize(
+    ("path", "task"),
+    [
+        ("triage.jsonl", "triage"),
+        ("help desk/v1.2.JSONL", "help desk/v1.2"),
+        ("triage.json", ""),
+        ("jsonl", ""),
+        ("triage.jsonl.md", ""),
+    ],
+)
+def test_a_file_of_examples_names_its_task(path: str, task: str) -> None:
+    assert task_of(path) == task
 
 
 def test_stages_only_move_forward() -> None:

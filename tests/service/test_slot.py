@@ -13,6 +13,7 @@ from memory.store import Store
 from memory.testing import memory_store
 from service.slot import NotReady, Slot, rollback_target
 from tests.helpers.serving import FakeEngine
+from tests.helpers.stores import add, learn
 
 
 class Scene:
@@ -207,3 +208,36 @@ def test_rollback_undoes_history(models: tuple[str | None, ...], target: int) ->
 def test_rollback_ends_at_the_base() -> None:
     with pytest.raises(BadInput, match="nothing to roll back to"):
         rollback_target(generations(None, "a", None))
+
+
+def test_a_task_is_asked_by_its_name() -> None:
+    scene = Scene(2)
+    learn(scene.store, add(scene.store, "desk/triage.jsonl"))
+    scene.follow(1)
+    assert scene.slot.names() == [
+        "learnd", "learnd:desk/triage", "learnd@g1", "learnd@g0", "base",
+    ]  # fmt: skip
+    assert asyncio.run(borrowed(scene.slot, "learnd:desk/triage")) == 2
+    assert asyncio.run(borrowed(scene.slot, "learnd@g2")) == 2
+    assert asyncio.run(borrowed(scene.slot, "learnd")) == 1
+    with pytest.raises(UnknownModel, match=r"'learnd:triage'; known: learnd, learnd:desk/triage"):
+        asyncio.run(borrowed(scene.slot, "learnd:triage"))
+
+
+def test_who_asks_a_task_keeps_its_generation_while_a_new_one_comes() -> None:
+    scene = Scene(2)
+    learn(scene.store, add(scene.store, "triage.jsonl"))
+    scene.follow(1)
+
+    def meanwhile() -> None:
+        learn(scene.store, add(scene.store, "triage.jsonl", "more"))
+        assert asyncio.run(borrowed(scene.slot, "learnd:triage")) == 3
+        assert scene.slot.in_flight() == {1: 0, 2: 1, 3: 0}
+
+    thread = threading.Thread(target=meanwhile)
+
+    def there() -> None:
+        thread.start()
+        thread.join()
+
+    assert asyncio.run(borrowed(scene.slot, "learnd:triage", there)) == 2

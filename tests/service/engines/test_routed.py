@@ -114,3 +114,12 @@ def test_the_rest_is_passed_on(engine: RoutedEngine, inner: FakeEngine) -> None:
     assert (engine.alive, engine.waiting) == (True, 3)
     engine.close()
     assert not engine.alive
+
+
+def test_whoever_asks_a_task_means_the_task(inner: FakeEngine, ferries: Ferries) -> None:
+    engine = RoutedEngine(inner, ferries.open, lambda generation: generation != 2)
+    engine.load(1, Path("a"))
+    engine.load(2, Path("b"))
+    hello = ("user", "Hello!")
+    assert (said(engine, 1, hello), said(engine, 2, hello)) == ("g-1", "g2")
+    assert ferries.opened == 1

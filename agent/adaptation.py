@@ -1,0 +1,53 @@
+"""A file of examples -> study plan: a task is learned beside the documents, from the base.
+
+What is decided is policies/few_shot.py's; this gives it the model. Works in the child, but for what
+takes the store.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.directives import STEADY
+from agent.executor import Report
+from agent.settings import TrainSettings
+from agent.study import opened
+from memory.records import TASK, Batch, Chunk, SelfEdit
+from memory.store import Store
+from policies import few_shot
+from policies.base import StudyPlan
+
+_TOGETHER: Final = 16  # examples in a chunk
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptRequest:
+    """The examples of one task."""
+
+    base: Path
+    embedder: str
+    chunks: tuple[Chunk, ...]
+    seed: int
+    training: TrainSettings  # of throw-away adapters, but for their tokens
+
+
+def adapt(request: AdaptRequest, report: Report) -> StudyPlan:
+    """How the task is studied, and what is held out to examine it."""
+    tools = opened(request.base, None, request.embedder, request.training, report)
+    return few_shot.plan(request.chunks, tools, request.seed)
+
+
+def cut(store: Store, batch: Batch) -> tuple[Chunk, ...]:
+    """The batch's document in chunks, which count as what a throw-away adapter may take."""
+    [number] = batch.document_ids
+    document = store.document(number)
+    lines = document.text.split("\n")
+    parts = [lines[i : i + _TOGETHER] for i in range(0, len(lines), _TOGETHER)]
+    store.save_chunks(number, [(document.title, "\n".join(part)) for part in parts])
+    return tuple(store.chunks([number]))
+
+
+def self_edit(plan: StudyPlan) -> SelfEdit:
+    """What was chosen, for the batch's record."""
+    chosen = plan.directives
+    return SelfEdit(TASK, STEADY, plan.figures, plan.health, chosen.learning_rate, chosen.epochs)
