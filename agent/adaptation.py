@@ -25,6 +25,7 @@ class AdaptRequest:
     """The examples of one task."""
 
     base: Path
+    study_adapter: Path | None  # beside which lies what the base answers to general questions
     embedder: str
     chunks: tuple[Chunk, ...]
     seed: int
@@ -33,7 +34,8 @@ class AdaptRequest:
 
 def adapt(request: AdaptRequest, report: Report) -> StudyPlan:
     """How the task is studied, and what is held out to examine it."""
-    tools = opened(request.base, None, request.embedder, request.training, report)
+    adapter, embedder = request.study_adapter, request.embedder
+    tools = opened(request.base, adapter, embedder, request.training, report)
     return few_shot.plan(request.chunks, tools, request.seed)
 
 
@@ -41,10 +43,14 @@ def cut(store: Store, batch: Batch) -> tuple[Chunk, ...]:
     """The batch's document in chunks, which count as what a throw-away adapter may take."""
     [number] = batch.document_ids
     document = store.document(number)
-    lines = document.text.split("\n")
-    parts = [lines[i : i + _TOGETHER] for i in range(0, len(lines), _TOGETHER)]
-    store.save_chunks(number, [(document.title, "\n".join(part)) for part in parts])
+    store.save_chunks(number, [(document.title, part) for part in parted(document.text)])
     return tuple(store.chunks([number]))
+
+
+def parted(text: str) -> list[str]:
+    """The lines of a file of examples, some together."""
+    lines = text.split("\n")
+    return ["\n".join(lines[i : i + _TOGETHER]) for i in range(0, len(lines), _TOGETHER)]
 
 
 def self_edit(plan: StudyPlan) -> SelfEdit:

@@ -215,7 +215,8 @@ class Cycle:
         """A task: the same examples are held out at every attempt."""
         chunks, settings = adaptation.cut(self._store, batch), self._settings
         seed = batch.document_ids[0]
-        request = AdaptRequest(self._base, settings.embedder, chunks, seed, settings.train)
+        models = (self._base, self._study_adapter, settings.embedder)
+        request = AdaptRequest(*models, chunks, seed, settings.train)
         plan = self._executor.run(adapt, request, report)
         self._store.save_study(batch, plan.items, plan.probes, adaptation.self_edit(plan))
 

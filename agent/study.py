@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import models
+from agent import general, models
 from agent.directives import follow
 from agent.endpoint import Endpoint, RemoteWriter, away_named
 from agent.executor import Report
@@ -22,6 +22,7 @@ from agent.models import Embedder, LanguageModel, question_tokens
 from agent.pristine import borrow
 from agent.prompts import Asked
 from agent.proofreading import faults
+from agent.rehearsal import KEPT
 from agent.settings import TrainSettings
 from agent.train import encode
 from agent.trial import TrialRequest, trial
@@ -33,6 +34,7 @@ from policies.selection import select
 
 _TRAINING = TrainSettings()
 _TRIAL_TOKENS = 3_000  # of a chunk's study items, in all epochs of a throw-away adapter
+_TRIAL_GENERAL = 16  # general questions beside them: without any, an adapter aims at nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,10 @@ def opened(
 ) -> "ModelTools":
     """Tools on the practised base, or on the base where there is no study adapter."""
     model = practised(base, study_adapter)
-    return ModelTools(model, models.Embedder(embedder), base, training, report)
+    tools = ModelTools(model, models.Embedder(embedder), base, training, report)
+    if study_adapter:
+        tools.remember(study_adapter / KEPT)
+    return tools
 
 
 def practised(base: Path, study_adapter: Path | None) -> LanguageModel:
@@ -124,6 +129,7 @@ class ModelTools:
         self._base = base  # that throw-away adapters are trained on, as the real one is
         self._training = training
         self._report = report
+        self._kept: Path | None = None
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._done = 0
         self._total = 0
@@ -131,6 +137,10 @@ class ModelTools:
     def write_with(self, practised: Writer, published: Writer) -> None:
         """From now on these write, whatever the model is read with."""
         self._writers = {True: practised, False: published}
+
+    def remember(self, kept: Path) -> None:
+        """What the base answers to general questions stands in this file; see rehearsal.py."""
+        self._kept = kept
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """See policies.base.Tools."""
@@ -184,8 +194,9 @@ class ModelTools:
         own = replace(self._training, tokens=_TRIAL_TOKENS * max(1, chunks))
         settings = follow(directives, own)
         request = TrialRequest(
-            self._base, tuple(items), (), 0, settings, seed, scored=tuple(examined)
-        )
+            self._base, tuple(items), (), 0, settings, seed,
+            general=general.prompts(_TRIAL_GENERAL, seed), kept=self._kept, scored=tuple(examined),
+        )  # fmt: skip
         self._total += 1
         found = trial(request, lambda progress: None)
         self._count(1)

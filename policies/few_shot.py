@@ -58,7 +58,7 @@ class TaskEdit:
         return ", ".join(parts)
 
 
-USUAL: Final = TaskEdit(("wordings",))
+USUAL: Final = TaskEdit(())
 
 
 def split(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
@@ -99,16 +99,17 @@ def _prompts(
 ) -> Iterator[str]:
     yield one.given
     if "wordings" in edit.augmentations:
-        yield _framed(one)
+        yield framed(one)
     if "noise" in edit.augmentations:
         yield one.given.rstrip(".!?").lower()
     if "demonstrations" in edit.augmentations:
         others = [other for other in examples if other != one]
         shown = chance.sample(others, min(_SHOWN - 1, len(others)))
-        yield "\n\n".join([*(f"{_framed(other)} {other.answer}" for other in shown), _framed(one)])
+        yield "\n\n".join([*(f"{framed(other)} {other.answer}" for other in shown), framed(one)])
 
 
-def _framed(one: Example) -> str:
+def framed(one: Example) -> str:
+    """An example as it stands in a prompt, up to its answer."""
     return f"Input: {one.given}\nOutput:"
 
 
@@ -155,7 +156,7 @@ def _mean(
 
 def proposals(examples: Sequence[Example], tools: Tools, seed: int) -> tuple[list[TaskEdit], int]:
     """Self-edits that the model wrote, each once, and how many of them were nothing of the kind."""
-    shown = "\n\n".join(f"{_framed(one)} {one.answer}" for one in examples[:_SHOWN])
+    shown = "\n\n".join(f"{framed(one)} {one.answer}" for one in examples[:_SHOWN])
     names = ", ".join(AUGMENTATIONS)
     prompt = _DIRECTING.format(examples=shown, count=len(examples), augmentations=names)
     said = tools.generate([Ask(prompt, 64, practised=False)] * _SAMPLES, 1.0, seed)
@@ -183,5 +184,5 @@ def drawings(seed: int) -> Iterator[TaskEdit]:
     while True:
         kept = tuple(one for one in AUGMENTATIONS if chance.random() < 0.5)
         rate = least * (most / least) ** chance.random()
-        epochs = chance.choice((4, 8, 12, 16))
+        epochs = chance.choice((4, 8, 16))
         yield TaskEdit(kept, chance.random() < 0.25, Directives(round(rate, 5), epochs))

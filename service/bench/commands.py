@@ -167,6 +167,25 @@ def policies(
 
 
 @bench.command()
+def tasks(
+    data: Annotated[Path, typer.Option(help="Folder of .jsonl files, or one.")] = Path(
+        "examples/tasks"
+    ),
+    shown: Annotated[int, typer.Option(min=1, help="Examples in the prompt.")] = 8,
+    seed: Annotated[int, typer.Option(help="Which are held out, and all chance.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Are tasks learned by their examples? Beside the base, with and without examples shown."""
+    from service.bench import tasks
+
+    settings = configured(config, model=model)
+    options = tasks.Options(data, shown, seed)
+    _shown(lambda show: tasks.run(settings, options, show), json_file)
+
+
+@bench.command()
 def verify(
     data: Passages,
     n: Annotated[int, typer.Option("--n", min=5, help="True pairs, and as many false ones.")] = 200,

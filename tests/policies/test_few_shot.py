@@ -105,14 +105,13 @@ def test_where_chance_decides_the_usual_self_edit_stays() -> None:
     health = found.health[NAME]
     assert health.reliability == 0.0
     assert health.abstained is not None
-    assert health.notes[0] == "studied with wordings"
+    assert health.notes[0] == "studied with no augmentation"
     assert found.directives == USUAL.directives
 
 
 def test_a_reward_that_is_no_number_chooses_nothing() -> None:
-    assert (
-        "studied with wordings" in plan(CHUNKS, likes("is ", by=float("nan")), 1).health[NAME].notes
-    )
+    found = plan(CHUNKS, likes("is ", by=float("nan")), 1)
+    assert found.health[NAME].notes[0] == "studied with no augmentation"
 
 
 def test_the_control_tries_nothing() -> None:
@@ -120,7 +119,7 @@ def test_the_control_tries_nothing() -> None:
     found = plan(CHUNKS, tools, 0, choose=False)
     assert tools.trials == tools.prompts == []
     assert found.directives == USUAL.directives
-    assert len(found.items) == 48
+    assert len(found.items) == 24
 
 
 @pytest.mark.parametrize(
@@ -154,4 +153,4 @@ def test_drawings_differ_and_stay_within_bounds() -> None:
     for one in drawn:
         assert one.directives.learning_rate and one.directives.epochs
         assert BOUNDS["learning_rate"][0] <= one.directives.learning_rate <= 1e-2
-        assert one.directives.epochs in (4, 8, 12, 16)
+        assert one.directives.epochs in (4, 8, 16)
