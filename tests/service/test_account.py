@@ -101,3 +101,8 @@ def test_doctor_looks_at_vllm(state: Path, monkeypatch: pytest.MonkeyPatch, tmp_
         fake.no_lora = True
         findings = {row["subject"]: row for row in shown("doctor", "--state", state)}
     assert "has no /v1/load_lora_adapter" in findings["engine"]["detail"]
+
+
+def test_tasks(filled: Path) -> None:
+    assert shown("tasks", "--state", filled) == []
+    assert "tasks: none" in invoke("tasks", "--state", filled).stdout

@@ -75,7 +75,7 @@ def test_status(service: Service) -> None:
     assert shown["counts"]["pending"] == 0
 
 
-@pytest.mark.parametrize("name", ["documents", "probes", "generations", "history"])
+@pytest.mark.parametrize("name", ["documents", "probes", "generations", "history", "tasks"])
 def test_lists(service: Service, name: str) -> None:
     shown = client(service).get(f"/v1/{name}").json()
     assert shown["object"] == "list"
@@ -101,6 +101,16 @@ def test_activate_is_a_new_generation_and_serves_it(service: Service) -> None:
 def test_activate_refuses_nonsense(service: Service, body: str, status: int) -> None:
     assert client(service).post("/v1/admin/activate", content=body).status_code == status
     assert service.store.head().number == 0
+
+
+def test_what_knows_a_task_alone_cannot_be_activated(service: Service) -> None:
+    store = service.store
+    learn(store, add(store, "triage.jsonl"))
+    answer = client(service).post("/v1/admin/activate", json={"generation": 1})
+    assert (answer.status_code, store.head().number) == (400, 0)
+    assert "knows the task triage alone" in answer.json()["error"]["message"]
+    [row] = client(service).get("/v1/tasks").json()["data"]
+    assert (row["model"], row["state"]) == ("learnd:triage", "learned")
 
 
 def test_activate_changes_nothing_if_the_weights_are_damaged(state: Path) -> None:
