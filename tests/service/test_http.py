@@ -10,6 +10,7 @@ from memory.errors import StateCorrupt, Unavailable
 from memory.records import Generation
 from service.http import Service, create_app
 from tests.helpers.serving import FakeEngine, FakeLearning, make_service
+from tests.helpers.stores import add, learn
 
 TOKEN = "s3cret"
 

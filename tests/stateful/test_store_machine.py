@@ -2,29 +2,33 @@
 
 from contextlib import suppress
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from memory.errors import IllegalTransition, StaleParent
+from memory.errors import BadInput, IllegalTransition, StaleParent
 from memory.records import FINAL_STAGES, Batch, DocumentState, Stage
 from memory.replay import draw
 from memory.testing import memory_store
 from tests.helpers.stores import NO, YES, adapter_for, answers, digest_of, stamp_of, study
 
-PATHS = st.sampled_from(["a.md", "b.md", "c.md"])
+PATHS = st.sampled_from(["a.md", "b.md", "c.md", "task.jsonl"])
 TEXTS = st.sampled_from(["one", "two", "three"])
 MAX_ATTEMPTS = 2
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Beside the store a model: what the folder said last, and how many generations there are."""
+    """Beside the store a model: what the folder said last, which generation is the head and which
+    the last one, and of which the task is answered."""
 
     def __init__(self) -> None:
         super().__init__()
         self.store = memory_store()
         self.folder: dict[str, str] = {}
         self.head = 0
+        self.last = 0
+        self.tasks: list[int] = []
 
     @property
     def batch(self) -> Batch:
@@ -51,14 +55,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3), seed=st.integers(0, 2**63 - 1))
     def create_batch(self, count: int, seed: int) -> None:
-        pending = [one.id for one in self.store.documents(DocumentState.PENDING)][:count]
-        had = self.has_batch()
+        waiting = self.store.documents(DocumentState.PENDING)
+        texts = [one for one in waiting if not one.task][:count]
+        pending, had = [one.id for one in texts or waiting], self.has_batch()
+        task = "" if texts or not waiting else waiting[0].task
+        parent = None if task else self.store.head().adapter
         try:
-            batch = self.store.create_batch(pending, self.store.head().adapter, seed)
+            batch = self.store.create_batch(pending, parent, seed, task)
         except (IllegalTransition, ValueError):
             assert had or not pending
         else:
-            assert batch.document_ids == tuple(pending)
+            assert (batch.document_ids, batch.task) == (tuple(pending), task)
 
     @precondition(has_batch)
     @rule(accepted=st.booleans(), correct=st.booleans())
@@ -83,16 +90,22 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(is_merged)
     @rule()
     def promote(self) -> None:
-        batch, fresh = self.batch, self.store.head().adapter == self.batch.parent
+        batch, held = self.batch, self.store.held_batches()
+        fresh = bool(batch.task) or self.store.head().adapter == batch.parent
         try:
             generation = self.store.promote(batch, "learned")
         except StaleParent:
             assert not fresh
             assert self.store.restart_batch(batch).stage == Stage.STUDIED
         else:
-            self.head += 1
+            self.last += 1
             assert fresh
-            assert generation.number == self.head
+            assert generation.number == self.last
+            if batch.task:
+                self.tasks.append(self.last)
+                assert self.store.held_batches() == held
+            else:
+                self.head = self.last
 
     @precondition(has_batch)
     @rule()
@@ -111,9 +124,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 9))
     def activate(self, number: int) -> None:
-        if number <= self.head:
+        if number in self.tasks:
+            with pytest.raises(BadInput):
+                self.store.activate(number, "no")
+        elif number <= self.last:
             self.store.activate(number, f"rollback to g{number}")
-            self.head += 1
+            self.head = self.last = self.last + 1
 
     @rule(gone=st.sets(PATHS))
     def mark_missing(self, gone: set[str]) -> None:
@@ -124,6 +140,7 @@ class StoreMachine(RuleBasedStateMachine):
     def all_is_well(self) -> None:
         assert self.store.check() == []
         assert self.store.head().number == self.head
+        assert [one.number for one in self.store.tasks()] == self.tasks[-1:]
 
     @invariant()
     def the_folder_is_accounted_for(self) -> None:
