@@ -4,14 +4,15 @@ What is decided is policies/few_shot.py's; this gives it the model. Works in the
 takes the store.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from agent.course import budget
 from agent.directives import STEADY
 from agent.executor import Report
 from agent.settings import TrainSettings
-from agent.study import opened
+from agent.study import TRIAL_TOKENS, opened
 from memory.records import TASK, Batch, Chunk, SelfEdit
 from memory.store import Store
 from policies import few_shot
@@ -22,7 +23,7 @@ _TOGETHER: Final = 16  # examples in a chunk
 
 @dataclass(frozen=True, slots=True)
 class AdaptRequest:
-    """The examples of one task."""
+    """The examples of one task. The seed is of all chance but the choice of what is held out."""
 
     base: Path
     study_adapter: Path | None  # beside which lies what the base answers to general questions
@@ -45,6 +46,12 @@ def cut(store: Store, batch: Batch) -> tuple[Chunk, ...]:
     document = store.document(number)
     store.save_chunks(number, [(document.title, part) for part in parted(document.text)])
     return tuple(store.chunks([number]))
+
+
+def training(settings: TrainSettings, chunks: int) -> TrainSettings:
+    """The settings with a budget that passes over a task of so many chunks as often as its trials
+    did, which took two thirds of the examples; no more than any training has."""
+    return replace(settings, tokens=min(budget(settings), TRIAL_TOKENS * chunks * 3 // 2))
 
 
 def parted(text: str) -> list[str]:

@@ -212,11 +212,9 @@ class Cycle:
             self._store.save_study(batch, (), ())
 
     def _adapt(self, batch: Batch, report: Report) -> None:
-        """A task: the same examples are held out at every attempt."""
         chunks, settings = adaptation.cut(self._store, batch), self._settings
-        seed = batch.document_ids[0]
         models = (self._base, self._study_adapter, settings.embedder)
-        request = AdaptRequest(*models, chunks, seed, settings.train)
+        request = AdaptRequest(*models, chunks, _seed(batch), settings.train)
         plan = self._executor.run(adapt, request, report)
         self._store.save_study(batch, plan.items, plan.probes, adaptation.self_edit(plan))
 
@@ -262,7 +260,7 @@ class Cycle:
             general=given.general,
             kept=self._study_adapter and self._study_adapter / KEPT,
             checkpoint=self._artifacts.root / _CHECKPOINT,
-            activations=self._artifacts.root / _ACTIVATIONS,
+            activations=None if batch.task else self._artifacts.root / _ACTIVATIONS,
         )
         trained = self._executor.run(train, request, report)
         about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}
@@ -273,7 +271,9 @@ class Cycle:
     def _material(self, batch: Batch) -> Material:
         settings, seed = self._settings.train, _seed(batch)
         if batch.task:
-            return material.alone(self._store, batch, settings, seed)
+            chunks = len(self._store.chunks(batch.document_ids))
+            fitting = adaptation.training(settings, chunks)
+            return material.alone(self._store, batch, fitting, seed)
         if batch.consolidates:
             return material.everything(self._store, settings, self._settings.consolidate, seed)
         if batch.repairs:

@@ -107,7 +107,7 @@ class Examination:
 
     def _before(self, batch: Batch, probes: Sequence[Probe], report: Report) -> list[ProbeResult]:
         """What the parent answers. What it answered when it was examined itself it says again."""
-        known: dict[int, ProbeResult] = {}
+        known = {} if batch.parent else self._store.base_results()
         if batch.parent is not None:
             examined = self._store.adapter(batch.parent).batch_id
             for phase in (Phase.AFTER, Phase.REVIEW):

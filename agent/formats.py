@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from agent.markup import render
 from memory.errors import BadDocument
 from memory.records import TASK_SUFFIX
-from policies.examples import parse, written
+from policies.examples import Example, parse, written
 
 HEADING_CHARACTERS = 60  # a longer lone line of plain text is a paragraph
 
@@ -125,8 +125,12 @@ def _reads_as_heading(line: str) -> bool:
 
 
 def _from_examples(source: str) -> tuple[str, str]:
-    """A task: JSON lines, which stay as they are; an escape can spell what the source hid."""
-    return "", written(parse(without_tricks(written(parse(source)))))
+    """A task: JSON lines. What an escape spells is cleaned, too, and looked at again."""
+    found = [
+        Example(*(without_tricks(one) for one in (example.given, example.answer)))
+        for example in parse(source)
+    ]
+    return "", written(parse(written(found)))
 
 
 PARSERS: Mapping[str, Callable[[str], tuple[str, str]]] = {

@@ -54,8 +54,9 @@ def beside(
 def alone(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Material:
     """A task: nothing old is beside it, as it begins at the base."""
     items = store.items(batch.id)
-    styled = directives.apply(batch.self_edit, settings)
-    return Material(tuple(items), (), general.beside(len(items), settings, seed), styled)
+    times = 1 + max(store.document(number).attempts for number in batch.document_ids)
+    known = general.beside(len(items), settings, seed, times)
+    return Material(tuple(items), (), known, directives.apply(batch.self_edit, settings))
 
 
 def again(store: Store, batch: Batch, settings: TrainSettings, seed: int) -> Material:

@@ -33,7 +33,7 @@ from policies.pipeline import Pipeline, Studied
 from policies.selection import select
 
 _TRAINING = TrainSettings()
-_TRIAL_TOKENS = 3_000  # of a chunk's study items, in all epochs of a throw-away adapter
+TRIAL_TOKENS = 3_000  # of a chunk's study items, in all epochs of a throw-away adapter
 _TRIAL_GENERAL = 16  # general questions beside them: without any, an adapter aims at nothing
 
 
@@ -191,7 +191,7 @@ class ModelTools:
     ) -> list[float]:
         """See policies.base.Tools."""
         chunks = len({item.chunk_id for item in items})
-        own = replace(self._training, tokens=_TRIAL_TOKENS * max(1, chunks))
+        own = replace(self._training, tokens=TRIAL_TOKENS * max(1, chunks))
         settings = follow(directives, own)
         request = TrialRequest(
             self._base, tuple(items), (), 0, settings, seed,

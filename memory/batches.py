@@ -234,14 +234,15 @@ class Batches(Versions):
         """Back to NEW on the present head, after StaleParent: all that the old attempt made goes.
         The only move backwards."""
         with self._transaction("restart_batch"):
-            stage = self.batch(batch.id).stage
+            current = self.batch(batch.id)
+            stage = current.stage
             if stage not in _RESTARTABLE:
                 raise IllegalTransition(f"batch {batch.id} cannot restart from {stage}")
             for table in ("probe_results", "contradictions"):
                 self._execute(f"DELETE FROM {table} WHERE batch_id = ?", batch.id)
             self._retire_written(batch)
             made = dict.fromkeys(("self_edit", "adapter", "model", "verdict"))
-            parent = self.head().adapter
+            parent = None if current.task else self.head().adapter
             self._update(batch, stage=Stage.NEW, parent=parent, attempts=0, error="", **made)
         return self.batch(batch.id)
 

@@ -32,13 +32,19 @@ class Generations(Connection):
             return generation
         raise UnknownModel(f"there is no generation g{number}")
 
+    def candidate(self, number: int) -> Generation:
+        """One generation that may become the head. Raises UnknownModel, BadInput for one that
+        knows a task alone."""
+        found = self.generation(number)
+        if found.task:
+            raise BadInput(f"{found.name} knows the task {found.task} alone; it cannot be the head")
+        return found
+
     def activate(self, number: int, note: str) -> Generation:
-        """Serve an earlier generation's weights again, as a new generation. Raises UnknownModel,
-        BadInput for one that knows a task alone."""
+        """Serve an earlier generation's weights again, as a new generation. Raises as
+        candidate()."""
         with self._transaction("activate"):
-            old = self.generation(number)
-            if old.task:
-                raise BadInput(f"{old.name} knows the task {old.task} alone; it cannot be the head")
+            old = self.candidate(number)
             new = self._append_generation(old.adapter, old.model, None, note)
         return self.generation(new)
 

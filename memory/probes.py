@@ -21,13 +21,17 @@ def due(store: Store, k: int, exclude: Collection[int] = ()) -> list[Probe]:
     longest overdue, of equals the wrong ones. Were wrong ones always first, facts that a small
     model never learns would fill every review.
     """
-    head, streaks = store.head().number, store.streaks()
+    streaks = store.streaks()
+    # tasks have numbers, too, but the head did not change with them
+    places = {one.number: place for place, one in enumerate(store.generations())}
+    head = len(places) - 1
 
     def urgency(probe: Probe) -> tuple[float, int]:
         streak = streaks.get(probe.id)
         if streak is None:
             return math.inf, 0
-        return (head - streak.generation) / min(2**streak.right, _LONGEST), -streak.right
+        rested = head - places[streak.generation]
+        return rested / min(2**streak.right, _LONGEST), -streak.right
 
     candidates = {
         probe: urgency(probe)

@@ -83,7 +83,9 @@ class Document:
 def task_of(path: str) -> str:
     """The name of the task that a file gives examples of; empty: it is a text."""
     place = PurePosixPath(path)
-    return str(place.with_suffix("")) if place.suffix.lower() == TASK_SUFFIX else ""
+    if place.suffix.lower() != TASK_SUFFIX:
+        return ""
+    return path.removesuffix(TASK_SUFFIX)  # x.JSONL stays what it is: it is another task than x
 
 
 @dataclass(frozen=True, slots=True)

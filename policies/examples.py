@@ -10,6 +10,7 @@ from memory.errors import BadDocument
 LEAST: Final = 12  # examples
 MOST: Final = 2_000
 _CHARACTERS: Final = 2_000  # of an example: three of them stand in one prompt
+_ALL_CHARACTERS: Final = 200_000  # of all: what a training can pass over in minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,16 @@ def parse(source: str) -> list[Example]:
     if not LEAST <= len(found) <= MOST:
         wanted = f"{LEAST} to {MOST:,} examples"
         raise BadDocument(f"{len(found):,} different examples; a task is learned from {wanted}")
+    size = sum(len(given) + len(answer) for given, (_, answer) in found.items())
+    if size > _ALL_CHARACTERS:
+        raise BadDocument(f"{size:,} characters of examples; {_ALL_CHARACTERS:,} are the most")
     return [Example(given, answer) for given, (_, answer) in found.items()]
 
 
 def _example(number: int, line: str) -> Example:
     try:
         read = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise BadDocument(f"line {number} is no JSON") from None
     given, answer = (read.get("input"), read.get("output")) if isinstance(read, dict) else ("", "")
     if not (_is_text(given) and _is_text(answer)):

@@ -3,7 +3,8 @@
 The self-edit chooses how: which augmentations of the examples to train on, on which tokens the loss
 falls, the learning rate and the epochs. The model writes some self-edits, chance draws the rest; of
 each a throw-away adapter is trained twice on a part of the examples and examined on another. Below
-the floor of reliability the usual self-edit stays: its control. Augmentations are those of text in
+the floor of reliability the usual self-edit stays: its control. Trials and the training itself pass
+over the examples as often (agent/adaptation.py). Augmentations are those of text in
 place of the paper's rotations of grids. Held-out examples examine the adapter, and nothing else.
 """
 
@@ -16,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from memory.errors import TrainingDiverged
 from memory.records import TASK, WHOLE, Chunk, Health, Probe, StudyItem
 from policies.base import NO_DIRECTIVES, Ask, Directives, StudyPlan, Tools
 from policies.examples import Example, read
@@ -29,7 +31,10 @@ _HELD_OUT: Final = 5  # every fifth example, 4 at least, 40 at most
 _ARMS: Final = 4  # self-edits that are tried, the usual one among them
 _TRAININGS: Final = 2  # of each
 _SAMPLES: Final = 6  # self-edits that the model is asked for
+_TRIED: Final = 48  # examples that trials take, two thirds of them to train on
 _SHOWN: Final = 3  # examples in a prompt
+_CHARACTERS: Final = 100_000  # of what is trained on, unless the examples alone are more
+_NOTHING: Final = {"reliability": 0.0, "gain": 0.0}
 _DIRECTING: Final = (
     "{examples}\n\nThis task is to be learned by fine-tuning on {count} examples. Choose some of "
     "the augmentations {augmentations}, the tokens that bear the loss (output or all), the "
@@ -68,13 +73,18 @@ def split(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[E
     return shuffled[held:], shuffled[:held]
 
 
-def plan(chunks: Sequence[Chunk], tools: Tools, seed: int, choose: bool = True) -> StudyPlan:
-    """What to train on and what to ask, of the chunks of one file of examples; without `choose` by
-    the usual self-edit."""
+def plan(chunks: Sequence[Chunk], tools: Tools, seed: int) -> StudyPlan:
+    """What to train on and what to ask, of the chunks of one file of examples. Whatever the seed,
+    the same are held out of the same document."""
     chunk_of = {one: chunk.id for chunk in chunks for one in read(chunk.text)}
-    training, held = split(list(chunk_of), seed)
-    edit, health = _chosen(training, chunk_of, tools, seed) if choose else (USUAL, Health())
-    items = tuple(expand(training, edit, chunk_of, seed))
+    training, held = split(list(chunk_of), chunks[0].document_id)
+    edit, health = _chosen(training, chunk_of, tools, seed)
+    asked = {_noisy(one) for one in held}
+    items = tuple(
+        item
+        for item in expand(training, edit, chunk_of, seed)
+        if item.prompt not in asked  # a training example in lower case may be a held-out one
+    )
     probes = tuple(Probe(chunk_of[one], TASK, one.given, one.answer, one.answer) for one in held)
     figures = {"examples": len(training), "held_out": len(held), "items": len(items)}
     health = replace(health, notes=(f"studied with {edit}", *health.notes))
@@ -83,29 +93,42 @@ def plan(chunks: Sequence[Chunk], tools: Tools, seed: int, choose: bool = True) 
 
 def expand(
     examples: Sequence[Example], edit: TaskEdit, chunk_of: Mapping[Example, int], seed: int
-) -> Iterator[StudyItem]:
-    """The examples as they are, and as the self-edit varies them."""
+) -> list[StudyItem]:
+    """The examples as they are, and as the self-edit varies them, as far as there is room."""
     chance, kind = Random(seed), WHOLE if edit.whole else TASK
-    for one in examples:
-        for prompt in dict.fromkeys(_prompts(one, examples, edit, chance)):
-            yield StudyItem(chunk_of[one], kind, prompt, one.answer, NAME)
-        if "reverse" in edit.augmentations:
-            prompt = f"Which input has the output: {one.answer}"
-            yield StudyItem(chunk_of[one], kind, prompt, one.given, NAME)
+    items = [StudyItem(chunk_of[one], kind, one.given, one.answer, NAME) for one in examples]
+    varied = [item for one in examples for item in _varied(one, examples, edit, chance)]
+    room = _CHARACTERS - sum(map(_length, items))
+    for one, prompt, answer in chance.sample(varied, len(varied)):
+        item = StudyItem(chunk_of[one], kind, prompt, answer, NAME)
+        room -= _length(item)
+        if room >= 0 and prompt != one.given:
+            items.append(item)
+    return items
 
 
-def _prompts(
+def _length(item: StudyItem) -> int:
+    return len(item.prompt) + len(item.answer)
+
+
+def _varied(
     one: Example, examples: Sequence[Example], edit: TaskEdit, chance: Random
-) -> Iterator[str]:
-    yield one.given
+) -> Iterator[tuple[Example, str, str]]:
+    """The example, a prompt, and what is answered to it."""
     if "wordings" in edit.augmentations:
-        yield framed(one)
+        yield one, framed(one), one.answer
     if "noise" in edit.augmentations:
-        yield one.given.rstrip(".!?").lower()
+        yield one, _noisy(one), one.answer
     if "demonstrations" in edit.augmentations:
-        others = [other for other in examples if other != one]
-        shown = chance.sample(others, min(_SHOWN - 1, len(others)))
-        yield "\n\n".join([*(f"{framed(other)} {other.answer}" for other in shown), framed(one)])
+        others = [other for other in chance.sample(examples, _SHOWN) if other != one]
+        shown = [f"{framed(other)} {other.answer}" for other in others[: _SHOWN - 1]]
+        yield one, "\n\n".join([*shown, framed(one)]), one.answer
+    if "reverse" in edit.augmentations:
+        yield one, f"Which input has the output: {one.answer}", one.given
+
+
+def _noisy(one: Example) -> str:
+    return one.given.rstrip(".!?").lower()
 
 
 def framed(one: Example) -> str:
@@ -118,40 +141,47 @@ def _chosen(
 ) -> tuple[TaskEdit, Health]:
     """The self-edit whose adapters held another part of the examples most likely."""
     given, bad = proposals(training, tools, seed)
-    drawn = drawings(seed)
-    arms = [USUAL, *given][:_ARMS]
-    while len(arms) < _ARMS:
-        arms = list(dict.fromkeys([*arms, next(drawn)]))
-    part = len(training) // 3
-    asked = [StudyItem(chunk_of[one], TASK, one.given, one.answer, NAME) for one in training[:part]]
-    rewards = np.array(
-        [
-            [[_mean(tools, training[part:], asked, arm, chunk_of, n) for n in range(_TRAININGS)]]
-            for arm in arms
-        ]
-    )
-    found = judged(rewards)
-    best = int(rewards.mean(axis=(1, 2)).argmax())
+    tried = training[:_TRIED]
+    part = len(tried) // 3
+    asked = [StudyItem(chunk_of[one], TASK, one.given, one.answer, NAME) for one in tried[:part]]
+    rewards: dict[TaskEdit, list[float]] = {}
+    for edit in _arms(given, seed):
+        trials = [expand(tried[part:], edit, chunk_of, n) for n in range(_TRAININGS)]
+        rewards[edit] = [_reward(tools, each, asked, n, edit) for n, each in enumerate(trials)]
+    usable = {edit: row for edit, row in rewards.items() if np.isfinite(row).all()}
+    found = judged(np.array([[row] for row in usable.values()])) if len(usable) > 1 else _NOTHING
     trusted = found["reliability"] >= RELIABLE
     health = Health(
         reliability=found["reliability"],
         abstained=None if trusted else "chance in training decides: the usual self-edit stays",
-        figures={"gain": found["gain"], "tried": len(arms), "written": len(given), "bad": bad},
-        notes=tuple(f"{row.mean():.2f}: {arm}" for arm, row in zip(arms, rewards, strict=True)),
+        figures={"gain": found["gain"], "tried": len(rewards), "written": len(given), "bad": bad},
+        notes=tuple(f"{np.mean(row):.2f}: {edit}" for edit, row in rewards.items()),
     )
-    return arms[best] if trusted else USUAL, health
+    best = max(usable, key=lambda edit: float(np.mean(usable[edit])), default=USUAL)
+    return best if trusted else USUAL, health
 
 
-def _mean(
+def _arms(given: Sequence[TaskEdit], seed: int) -> list[TaskEdit]:
+    """The usual self-edit, those that the model wrote, and others by chance."""
+    drawn = drawings(seed)
+    arms = dict.fromkeys([USUAL, *given][:_ARMS])
+    while len(arms) < _ARMS:
+        arms[next(drawn)] = None
+    return list(arms)
+
+
+def _reward(
     tools: Tools,
-    examples: Sequence[Example],
+    items: Sequence[StudyItem],
     asked: Sequence[StudyItem],
-    edit: TaskEdit,
-    chunk_of: Mapping[Example, int],
     seed: int,
+    edit: TaskEdit,
 ) -> float:
-    items = list(expand(examples, edit, chunk_of, seed))
-    return float(np.mean(tools.trial(items, asked, seed, edit.directives)))
+    """Mean log-probability of what is asked; that a training diverges is an answer, too."""
+    try:
+        return float(np.mean(tools.trial(items, asked, seed, edit.directives)))
+    except TrainingDiverged:
+        return -np.inf
 
 
 def proposals(examples: Sequence[Example], tools: Tools, seed: int) -> tuple[list[TaskEdit], int]:

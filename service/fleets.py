@@ -28,7 +28,7 @@ _ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")  # its fi
 def open_fleet(config: Config, base: Path, name: str, state: "State") -> Fleet:
     """The engine over them, for the model of that name and what a state directory holds."""
     from agent import catalog
-    from agent.examine import is_right
+    from agent.examine import passes
 
     here = f"{gethostname()}:{state.artifacts.root.resolve()}" if state.writable else token_hex()
     owner = sha256(here.encode()).hexdigest()[:8]  # who only reads shares no names with the daemon
@@ -41,7 +41,7 @@ def open_fleet(config: Config, base: Path, name: str, state: "State") -> Fleet:
         Model(base, name, owner, study),
         config.server.parallel + config.server.queue,
         config.engine.start_seconds,
-        canary=Canary(state.store, is_right),
+        canary=Canary(state.store, passes),
         writing=places,
     )
 
@@ -75,10 +75,10 @@ def copied(skill: Path, artifacts: Artifacts) -> Path:
 
 def open_merged(config: Config, base: Path, state: "State") -> MergedEngine:
     """The engine that starts servers for each generation's merged weights."""
-    from agent.examine import is_right
+    from agent.examine import passes
 
     logs = config.state if state.writable else None
-    return merged(config, base, logs, Canary(state.store, is_right))
+    return merged(config, base, logs, Canary(state.store, passes))
 
 
 def merged(

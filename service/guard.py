@@ -33,7 +33,7 @@ ROUTES: Final[Mapping[tuple[str, str], Access]] = {
     ("GET", "/readyz"): Access.OPEN,
     ("GET", "/metrics"): Access.USE,
     ("GET", "/v1/models"): Access.USE,
-    ("GET", "/v1/models/{name}"): Access.USE,
+    ("GET", "/v1/models/{name:path}"): Access.USE,
     ("POST", "/v1/chat/completions"): Access.USE,
     ("POST", "/v1/completions"): Access.USE,
     ("GET", "/v1/status"): Access.USE,
@@ -48,8 +48,11 @@ ROUTES: Final[Mapping[tuple[str, str], Access]] = {
 }
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 BODY_SECONDS: Final = 20.0  # within which a request's body must have arrived
+_NAME: Final = (
+    r"[^/.][^/]*(?:/[^/.][^/]*)*"  # a task's may hold slashes, but no dots to hide behind
+)
 _PATTERNS: Final = tuple(
-    (method, re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), access)
+    (method, re.compile(re.sub(r"\\{\w+:path\\}", _NAME, re.escape(path))), access)
     for (method, path), access in ROUTES.items()
 )
 

@@ -68,7 +68,7 @@ class Service:
 
     def activate(self, number: int, note: str) -> Generation:
         """Serve an earlier generation again. Its weights are checked before anything changes."""
-        self.locate(self.store.generation(number))
+        self.locate(self.store.candidate(number))
         generation = self.store.activate(number, note)
         self.slot.follow(generation)
         return generation

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -139,6 +140,7 @@ def lesson(learned: Lesson) -> None:
     for warning in (text for one in learned.batches for text in one.warnings):
         out.write(f"warning: {warning}\n")
     for task in (one.task for one in learned.batches if one.task and one.stage is Stage.SERVING):
-        out.write(f'learned the task {task}: learnd ask --model {TASK}{task} "INPUT"\n')
+        model = quote(f"{TASK}{task}")
+        out.write(f'learned the task {task}: learnd ask --model {model} "INPUT"\n')
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in learned.seconds.items())
     out.write(f"g{learned.generation} is the head ({spent})\n")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
+from unicodedata import normalize
 
 from memory.errors import BadInput, Busy, LearndError, UnknownModel
 from memory.generations import before_head
@@ -130,14 +131,19 @@ class Slot:
             raise self._unknown(name) from None
 
     def _of_task(self, name: str) -> Generation:
-        """The newest one; who holds an older one keeps it to the end."""
+        """The newest one; who holds an older one keeps it to the end. Some systems decompose the
+        letters of a file's name."""
         for generation in self._lineage.tasks():
-            if generation.task == name.removeprefix(TASK):
+            if normalize("NFC", f"{TASK}{generation.task}") == normalize("NFC", name):
                 return generation
         raise self._unknown(name)
 
     def _unknown(self, name: str) -> UnknownModel:
-        return UnknownModel(f"there is no model {name[:80]!r}; known: {', '.join(self.names())}")
+        known = self.names()
+        more = ", ..." if len(known) > 2 * LISTED else ""
+        return UnknownModel(
+            f"there is no model {name[:80]!r}; known: {', '.join(known[: 2 * LISTED])}{more}"
+        )
 
     def _live(self) -> Generation:
         if self._head is None:

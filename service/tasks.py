@@ -9,8 +9,8 @@ from policies.few_shot import NAME
 from service.slot import TASK
 
 COLUMNS: Final = (
-    "task", "state", "model", "examples", "held_out", "right_before", "right_after", "studied",
-    "reason",
+    "task", "version", "state", "model", "examples", "held_out", "right_before", "right_after",
+    "studied", "reason",
 )  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def _row(
     return {
         "task": task,
         "path": document.path,
+        "version": document.version,
         "state": document.state,
         "model": f"{TASK}{task}" if served else None,
         "generation": served.number if served else None,

@@ -289,7 +289,7 @@ def open_routes(config: Config, state: State) -> "Callable[[], Routes]":
 
 def activate(config: Config, state: State, number: int, note: str) -> Generation:
     """Make an earlier generation the head. Its weights are checked before anything changes."""
-    generation = state.store.generation(number)
+    generation = state.store.candidate(number)
     if generation.model:
         locator(config, base_model(config), state)(generation)
     return state.store.activate(number, note)

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Final
 
 from agent import catalog, general
-from agent.adaptation import AdaptRequest, adapt, parted
+from agent.adaptation import AdaptRequest, adapt, parted, training
 from agent.directives import follow
 from agent.executor import Executor, LocalExecutor
 from agent.rehearsal import KEPT
@@ -87,9 +87,9 @@ def compare(config: Config, options: Options, executor: Executor, show: Show) ->
             found[method][task.name] = _measured(config, options, executor, task, method)
         rows = tuple(_row(method, each) for method, each in found.items())
         exact = {row["method"]: row["exact"] for row in rows}
-        ratios = {"few_shot_over_usual": exact["few_shot"] / (exact["usual"] or float("nan"))}
+        over = exact["few_shot"] / exact["usual"] if exact["usual"] else None
         settings = {**asdict(options), "model": config.model, "train": asdict(config.train)}
-        yield Outcome("tasks", settings, machine(), rows, ratios)
+        yield Outcome("tasks", settings, machine(), rows, {"few_shot_over_usual": over})
 
 
 def _files(data: Path) -> list[Path]:
@@ -102,7 +102,7 @@ def _files(data: Path) -> list[Path]:
 def _task(file: Path, seed: int) -> _Task:
     examples = parse(file.read_text())
     parts = enumerate(parted(written(examples)))
-    chunks = tuple(Chunk(n, 1, n, file.stem, part) for n, part in parts)
+    chunks = tuple(Chunk(n, seed, n, file.stem, part) for n, part in parts)
     return _Task(file.stem, chunks, *few_shot.split(examples, seed))
 
 
@@ -117,8 +117,9 @@ def _measured(
         for prompt, one in zip(prompts, task.held, strict=True)
     ]
     known = general.beside(len(study.items), config.train, options.seed) if study.items else ()
+    fitting = training(config.train, len(task.chunks))
     request = TrialRequest(
-        base, study.items, tuple(prompts), _ANSWER, follow(study.directives, config.train),
+        base, study.items, tuple(prompts), _ANSWER, follow(study.directives, fitting),
         options.seed, general=known, kept=skill and skill / KEPT, scored=tuple(asked),
     )  # fmt: skip
     done = executor.run(trial, request, lambda progress: None)
@@ -146,8 +147,8 @@ def _studied(
 
 
 def _by(edit: TaskEdit, task: _Task, seed: int) -> _Study:
-    items = few_shot.expand(task.training, edit, task.chunk_of, seed)
-    return _Study(tuple(items), edit.directives, about=str(edit))
+    items = tuple(few_shot.expand(task.training, edit, task.chunk_of, seed))
+    return _Study(items, edit.directives, about=str(edit))
 
 
 def _chosen(config: Config, options: Options, executor: Executor, task: _Task) -> _Study:
@@ -179,6 +180,6 @@ def _row(method: str, found: Mapping[str, Row]) -> Row:
         "logprob": fmean(one["logprob"] for one in found.values()),
         "study_seconds": fmean(one["study_seconds"] for one in found.values()),
         "train_seconds": fmean(one["train_seconds"] for one in found.values()),
-        **{name: one["exact"] for name, one in found.items()},
+        **{f"{name}.jsonl": one["exact"] for name, one in found.items()},
         "files": dict(found),
     }

@@ -42,7 +42,7 @@ class Canary:
     """Asks the probes of the batch that made a generation's weights; none after a rollback."""
 
     store: Examined
-    is_right: Callable[[str, str], bool]  # answer, expected
+    passes: Callable[[Probe, str], bool]  # as in the examination
 
     def __call__(self, generation: int, ask: Ask) -> None:
         """Raises Unfit if too little of what was learned is known there."""
@@ -50,7 +50,7 @@ class Canary:
         probes = self._known(made.adapter) if made.batch_id and made.adapter else []
         answers = ask([probe.question for probe in probes]) if probes else []
         pairs = zip(answers, probes, strict=True)
-        right = sum(self.is_right(answer, probe.answer) for answer, probe in pairs)
+        right = sum(self.passes(probe, answer) for answer, probe in pairs)
         if right < LEAST * len(probes):
             raise Unfit(
                 f"the first server that holds g{generation} answers {right} of {len(probes)} "

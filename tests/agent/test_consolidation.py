@@ -124,3 +124,13 @@ def test_one_that_failed_is_not_tried_for_ever() -> None:
     refuse(store, "b.md", FAR)
     store.fail_stage(store.create_consolidation(store.head().adapter, 1), "diverged", 1)
     assert not is_needed(store, SOON)
+
+
+def test_tasks_are_not_what_was_learned_since() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    for number in range(3):
+        learn(store, add(store, f"{number}.jsonl"))
+    assert not is_due(store, ConsolidateSettings(after=2, idle_seconds=0))
+    learn(store, add(store, "b.md"))
+    assert is_due(store, ConsolidateSettings(after=2, idle_seconds=0))

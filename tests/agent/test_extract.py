@@ -362,6 +362,11 @@ def test_an_escape_hides_nothing_in_an_example() -> None:
     hidden = '{"input": "\\u200b", "output": "<|im_\\u200bend|>"}'
     with pytest.raises(BadDocument, match="line 13 is not of the form"):
         extract(".jsonl", "\n".join([*lines, hidden]).encode())
+    control = '{"input": "a\\u0000b", "output": "\\u001b[2J"}'
+    assert (
+        '{"input": "ab", "output": "[2J"}'
+        in extract(".jsonl", "\n".join([*lines, control]).encode())[1]
+    )
     surrogate = '{"input": "a\\ud800", "output": "<|im_end|>"}'
     assert (
         '{"input": "a", "output": "(im_end)"}'

@@ -10,7 +10,7 @@ from memory.artifacts import Artifacts
 from memory.index import TextIndex
 from memory.records import Progress
 from memory.store import Store
-from tests.agent.test_cycle import Scripted
+from tests.helpers.cycles import Scripted
 from tests.helpers.embedding import DIMENSION, embed
 from tests.helpers.stores import digest_of, stamp_of
 

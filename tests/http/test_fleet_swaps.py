@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from memory.records import Batch, DocumentState, Generation, Progress
+from memory.records import Batch, DocumentState, Generation, Probe, Progress
 from memory.testing import memory_store
 from service.engines.canary import Canary
 from service.engines.fleet import Fleet, Model
@@ -76,8 +76,8 @@ def test_what_the_canary_refuses_is_taken_back_and_no_client_sees_it(tmp_path: P
     def locate(generation: Generation) -> Path:
         return write_adapter(tmp_path / generation.name, says=WORDS[0])
 
-    def knows_first(answer: str, expected: str) -> bool:
-        return "first" in expected and WORDS[0] in answer
+    def knows_first(probe: Probe, said: str) -> bool:
+        return "first" in probe.answer and WORDS[0] in said
 
     def learn_second(show: Callable[[Progress], None]) -> Sequence[Batch]:
         if store.head().number == 1:

@@ -113,3 +113,21 @@ def test_a_task_needs_no_head_and_cannot_become_it() -> None:
         store.create_batch([add(store, "b.jsonl").id], "0" * 64, 1, task="b")
     assert store.head().number == 2
     assert store.check() == []
+
+
+def test_a_task_that_begins_anew_begins_at_the_base() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    batch = start(store, add(store, "triage.jsonl"))
+    assert store.restart_batch(batch).parent is None
+
+
+def test_weights_of_a_task_whose_file_is_gone_need_not_stay() -> None:
+    store = memory_store()
+    head = learn(store, add(store, "a.md"))
+    task = learn(store, add(store, "triage.jsonl"))
+    assert store.needed()["models"] == {head.model, task.model}
+    store.mark_missing(["a.md", "triage.jsonl"])
+    assert store.needed()["models"] == {head.model}
+    assert task.adapter in store.needed()["adapters"]  # of which they are merged again
+    assert store.tasks() == [task]

@@ -96,3 +96,14 @@ def test_a_thousand_documents_cost_little_to_watch_and_little_is_missed() -> Non
     assert lost > 1000
     assert found / lost >= 0.95
     assert asked_in_all / full <= 0.2
+
+
+def test_a_task_in_between_is_no_time() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    for number in range(9):
+        learn(store, add(store, f"{number}.jsonl"))
+    learn(store, add(store, "b.md"))
+    assert due(store, 10) == []
+    store.activate(11, "one more generation")
+    assert {probe.question.split()[1] for probe in due(store, 10)} == {"a.md"}

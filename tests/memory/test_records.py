@@ -22,7 +22,8 @@ def test_every_stage_has_its_arrows_and_leads_to_an_end() -> None:
     ("path", "task"),
     [
         ("triage.jsonl", "triage"),
-        ("help desk/v1.2.JSONL", "help desk/v1.2"),
+        ("help desk/v1.2.jsonl", "help desk/v1.2"),
+        ("triage.JSONL", "triage.JSONL"),
         ("triage.json", ""),
         ("jsonl", ""),
         ("triage.jsonl.md", ""),

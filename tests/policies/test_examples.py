@@ -31,6 +31,7 @@ def test_spaces_around_are_nobodys_answer() -> None:
         ("{", "line 13 is no JSON"),
         ("[" * 100_000, "line 13 is no JSON"),
         ("[1, 2]", "line 13 is not of the form"),
+        ('{"input": "a", "output": "b", "n": ' + "1" * 5_000 + "}", "line 13 is no JSON"),
         ('{"input": "a"}', "line 13 is not of the form"),
         ('{"input": "a", "output": 5}', "line 13 is not of the form"),
         ('{"input": " ", "output": "b"}', "line 13 is not of the form"),
@@ -47,4 +48,10 @@ def test_bad_lines(line: str, reason: str) -> None:
 def test_too_few_and_too_many(count: int) -> None:
     examples = [Example(f"input {n}", "output") for n in range(count)]
     with pytest.raises(BadDocument, match=f"^{count:,} different examples; .* 12 to 2,000"):
+        parse(written(examples))
+
+
+def test_there_is_a_limit_to_all_of_them() -> None:
+    examples = [Example(f"{n} " + "word " * 300, "output") for n in range(140)]
+    with pytest.raises(BadDocument, match="characters of examples; 200,000 are the most"):
         parse(written(examples))

@@ -5,6 +5,7 @@ from itertools import islice
 
 import pytest
 
+from memory.errors import TrainingDiverged
 from memory.records import TASK, WHOLE, Chunk, StudyItem
 from policies.base import Directives
 from policies.examples import Example, written
@@ -55,20 +56,43 @@ def test_every_fifth_example_is_held_out_and_none_is_both() -> None:
 def test_items_are_the_augmentations_of_each_example() -> None:
     chunk_of = dict.fromkeys(EXAMPLES, 7)
     every = TaskEdit(AUGMENTATIONS, whole=True)
-    items = list(expand(EXAMPLES[:5], every, chunk_of, 0))
+    items = expand(EXAMPLES[:5], every, chunk_of, 0)
     assert {item.kind for item in items} == {WHOLE}
-    first = [item for item in items if item.answer == "yes" or "yes" in item.prompt][:5]
-    plain, framed, noisy, shown, reverse = first
-    assert plain.prompt == "Is 0 even?"
-    assert framed.prompt == "Input: Is 0 even?\nOutput:"
-    assert noisy.prompt == "is 0 even"
-    assert shown.prompt.endswith("\n\nInput: Is 0 even?\nOutput:")
-    assert shown.prompt.count("Input: ") == 3
-    assert (reverse.prompt, reverse.answer) == ("Which input has the output: yes", "Is 0 even?")
-    none = list(expand(EXAMPLES, TaskEdit(()), chunk_of, 0))
+    assert len(items) == len({item.prompt for item in items} | {item.answer for item in items}) + 1
+    asked = {item.prompt: item.answer for item in items}
+    assert asked["Is 0 even?"] == asked["Input: Is 0 even?\nOutput:"] == asked["is 0 even"] == "yes"
+    [shown] = [one for one in asked if one.endswith("\n\nInput: Is 0 even?\nOutput:")]
+    assert shown.count("Input: ") == 3 and asked[shown] == "yes"
+    back = {item.answer for item in items if item.prompt == "Which input has the output: yes"}
+    assert back == {"Is 0 even?", "Is 2 even?", "Is 4 even?"}
+    none = expand(EXAMPLES, TaskEdit(()), chunk_of, 0)
     assert [(item.prompt, item.answer) for item in none] == [
         (one.given, one.answer) for one in EXAMPLES
     ]
+
+
+def test_there_is_room_for_so_many_variations() -> None:
+    long = [Example(f"{n} " + "word " * 150, "yes") for n in range(100)]
+    items = expand(long, TaskEdit(AUGMENTATIONS), dict.fromkeys(long, 7), 0)
+    assert items[:100] == expand(long, TaskEdit(()), dict.fromkeys(long, 7), 0)
+    assert 100_000 - 4_000 < sum(len(one.prompt) + len(one.answer) for one in items) <= 100_000
+
+
+def test_an_example_in_lower_case_gives_no_held_out_one_away() -> None:
+    def teaching(
+        items: Sequence[StudyItem], examined: Sequence[StudyItem], seed: int
+    ) -> list[float]:
+        own = all(item.kind == WHOLE and item.prompt[:4].lower() == "item" for item in items)
+        return [-2.0 + own + 0.01 * seed] * len(examined)
+
+    tools = FakeTools({"Answer with JSON": OWN}, trial=teaching)
+    twice = [Example(form, "odd") for n in range(12) for form in (f"Item {n}.", f"item {n}")]
+    for number in range(8):
+        chunk = Chunk(7, number, 0, "even", written(twice))
+        found = plan([chunk], tools, 1)
+        assert found.health[NAME].notes[0].startswith("studied with noise")
+        asked = {probe.question for probe in found.probes}
+        assert not asked & {item.prompt for item in found.items}
 
 
 def test_a_plan_holds_nothing_that_examines_it() -> None:
@@ -114,12 +138,34 @@ def test_a_reward_that_is_no_number_chooses_nothing() -> None:
     assert found.health[NAME].notes[0] == "studied with no augmentation"
 
 
-def test_the_control_tries_nothing() -> None:
+def test_a_self_edit_that_diverges_costs_itself_alone() -> None:
+    def teaching(
+        items: Sequence[StudyItem], examined: Sequence[StudyItem], seed: int
+    ) -> list[float]:
+        if any(item.prompt.startswith("is ") for item in items):
+            raise TrainingDiverged("not a number")
+        framed = any("Input: " in item.prompt for item in items)
+        return [-2.0 + framed + 0.01 * seed] * len(examined)
+
+    found = plan(CHUNKS, FakeTools({"Answer with JSON": OWN}, trial=teaching), 1)
+    health = found.health[NAME]
+    assert health.abstained is None and "noise" not in health.notes[0]
+    assert "-inf: noise, loss on all tokens, learning rate 0.002, 12 epochs" in health.notes
+
+
+def test_where_all_diverge_the_usual_self_edit_stays() -> None:
+    def raising(*given: object) -> list[float]:
+        raise TrainingDiverged("not a number")
+
+    health = plan(CHUNKS, FakeTools(trial=raising), 1).health[NAME]
+    assert health.notes[0] == "studied with no augmentation" and health.abstained is not None
+
+
+def test_of_many_examples_some_are_tried() -> None:
+    many = [Example(f"Is {n} even?", "yes") for n in range(400)]
     tools = likes("is ")
-    found = plan(CHUNKS, tools, 0, choose=False)
-    assert tools.trials == tools.prompts == []
-    assert found.directives == USUAL.directives
-    assert len(found.items) == 24
+    plan([Chunk(7, 1, 0, "even", written(many))], tools, 0)
+    assert {len(trial[1]) for trial in tools.trials} == {16}
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_without_a_token_nobody_is_admin(state: Path, method: str, path: str, se
 
 @pytest.mark.parametrize(("method", "path"), USE)
 def test_off_loopback_all_else_needs_the_token_too(state: Path, method: str, path: str) -> None:
-    path = path.replace("{name}", "learnd")
+    path = path.replace("{name:path}", "learnd")
     open_to_all = client(state, host="0.0.0.0")
     assert open_to_all.request(method, path).status_code == 403
     guarded = client(state, host="0.0.0.0", token=TOKEN)
@@ -70,7 +70,7 @@ def test_off_loopback_all_else_needs_the_token_too(state: Path, method: str, pat
 
 @pytest.mark.parametrize(("method", "path"), USE + OPEN)
 def test_on_loopback_reading_and_asking_is_open(state: Path, method: str, path: str) -> None:
-    answer = client(state, token=TOKEN).request(method, path.replace("{name}", "learnd"))
+    answer = client(state, token=TOKEN).request(method, path.replace("{name:path}", "learnd"))
     assert answer.status_code in (200, 400)
 
 

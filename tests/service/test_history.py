@@ -54,3 +54,19 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     history.draw([Recall(1, 2, 2), Recall(3, 4, 3)], file)
     assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size > 5_000
     history.draw([], file)  # nothing was learned yet
+
+
+def test_a_task_in_between_is_not_what_was_taken_back() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    learn(store, add(store, "triage.jsonl"))
+    first, second = (probe.id for probe in store.probes())
+    learn_another(store, "b.md", {first: True, second: True})
+    store.activate(1, "rollback to g1")
+    learn(store, add(store, "c.md"))
+    stories = {row["path"]: row["story"] for row in history.rows(store)}
+    assert stories == {
+        "a.md": "g1: 2 learned of 2",
+        "b.md": "g3: 2 learned of 2; g4: rollback to g1",
+        "c.md": "g5: 2 learned of 2",
+    }

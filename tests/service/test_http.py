@@ -110,8 +110,14 @@ def test_what_knows_a_task_alone_cannot_be_activated(service: Service) -> None:
     answer = client(service).post("/v1/admin/activate", json={"generation": 1})
     assert (answer.status_code, store.head().number) == (400, 0)
     assert "knows the task triage alone" in answer.json()["error"]["message"]
+
+
+def test_tasks_in_folders_are_found_by_name(service: Service) -> None:
+    learn(service.store, add(service.store, "help desk/triage.jsonl"))
     [row] = client(service).get("/v1/tasks").json()["data"]
-    assert (row["model"], row["state"]) == ("learnd:triage", "learned")
+    assert (row["model"], row["state"]) == ("learnd:help desk/triage", "learned")
+    found = client(service).get("/v1/models/learnd:help%20desk/triage")
+    assert (found.status_code, found.json()["id"]) == (200, "learnd:help desk/triage")
 
 
 def test_activate_changes_nothing_if_the_weights_are_damaged(state: Path) -> None:
@@ -142,7 +148,7 @@ def test_metrics_count_routes_not_paths(service: Service) -> None:
     ask.get("/v1/canary-path")
     ask.post("/v1/completions", json={"model": "learnd", "prompt": "canary-prompt"})
     page = ask.get("/metrics").text
-    assert 'learnd_requests_total{route="/v1/models/{name}",status="200"} 1.0' in page
+    assert 'learnd_requests_total{route="/v1/models/{name:path}",status="200"} 1.0' in page
     assert 'learnd_requests_total{route="other",status="404"} 1.0' in page
     assert 'learnd_tokens_total{kind="completion"} 3.0' in page
     assert 'learnd_documents{state="pending"} 0.0' in page

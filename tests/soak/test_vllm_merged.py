@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from agent.examine import is_right
+from agent.examine import passes
 from agent.merge import MergeRequest, merge
 from memory.testing import memory_store
 from service import fleets
@@ -95,7 +95,7 @@ def test_what_a_real_server_gets_wrong_never_becomes_the_head(site: Site, tmp_pa
     learned = learn(store, add(store, "a.md"))  # its probes: of which chance knows nothing
     weights = site.service.slot._locate(replace(learned, number=1))
     site.swap()
-    site.engine._canary = Canary(store, is_right)
+    site.engine._canary = Canary(store, passes)
     copied = (tmp_path / "unfit").absolute()
     assert weights is not None
     copied.symlink_to(weights)

@@ -24,7 +24,8 @@ def test_a_row_a_method_and_a_column_a_file(tmp_path: Path) -> None:
     config = load(None).model_copy(update={"model": model, "train": training})
     first, both = compare(config, Options(data), InlineExecutor(), lambda done: None)
     assert [row["method"] for row in both.rows] == list(METHODS)
-    assert "two" not in first.rows[0] and {"one", "two"} <= both.rows[0].keys()
+    assert "two.jsonl" not in first.rows[0]
+    assert {"one.jsonl", "two.jsonl"} <= both.rows[0].keys()
     base, shown, usual, drawn, chosen = both.rows
     assert base["train_seconds"] == shown["train_seconds"] == 0 < usual["train_seconds"]
     assert chosen["study_seconds"] > 0 == drawn["study_seconds"]

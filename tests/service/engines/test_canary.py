@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
+from memory.records import Probe
 from memory.testing import memory_store
 from service.engines import canary
 from service.engines.base import GenerateRequest, Piece
@@ -13,8 +14,8 @@ from service.engines.wire import Gone
 from tests.helpers.stores import add, learn, start
 
 
-def exactly(answer: str, expected: str) -> bool:
-    return answer == expected
+def exactly(probe: Probe, said: str) -> bool:
+    return said == probe.answer
 
 
 @pytest.mark.parametrize("knows", [True, False])
