@@ -48,9 +48,8 @@ ROUTES: Final[Mapping[tuple[str, str], Access]] = {
 }
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 BODY_SECONDS: Final = 20.0  # within which a request's body must have arrived
-_NAME: Final = (
-    r"[^/.][^/]*(?:/[^/.][^/]*)*"  # a task's may hold slashes, but no dots to hide behind
-)
+# a task's name may hold slashes, but no dots to hide behind
+_NAME: Final = r"[^/.][^/]*(?:/[^/.][^/]*)*"
 _PATTERNS: Final = tuple(
     (method, re.compile(re.sub(r"\\{\w+:path\\}", _NAME, re.escape(path))), access)
     for (method, path), access in ROUTES.items()

@@ -1,4 +1,4 @@
-"""Take two files in, learn and consolidate them, with scripted heavy work: what can be killed and
+"""Take two texts and a task in, learn and consolidate them, with scripted heavy work: what can be killed and
 run again."""
 
 import os
@@ -10,6 +10,7 @@ from memory.artifacts import Artifacts
 from memory.index import TextIndex
 from memory.records import Progress
 from memory.store import Store
+from policies.examples import Example, written
 from tests.helpers.cycles import Scripted
 from tests.helpers.embedding import DIMENSION, embed
 from tests.helpers.stores import digest_of, stamp_of
@@ -20,14 +21,16 @@ def quiet(progress: Progress) -> None:
 
 
 def live(state: Path, failpoint: str = "") -> None:
-    """Take two files in, learn them, and consolidate, as the daemon does after a start."""
+    """Take files in, learn them, and consolidate, as the daemon does after a start."""
     if failpoint:
         os.environ["LEARND_FAILPOINT"] = failpoint
     with Store.open(state / "learnd.db") as store:
         artifacts = Artifacts(state)
         artifacts.empty_staging()
-        for name in ("a.md", "b.md"):
-            store.add_document(name, stamp_of(name), digest_of(name), name, f"text of {name}")
+        examples = written([Example(f"number {n}", str(n % 2)) for n in range(12)])
+        files = {"a.md": "text of a", "b.md": "text of b", "odd.jsonl": examples}
+        for name, text in files.items():
+            store.add_document(name, stamp_of(name), digest_of(name), name, text)
         cycle = Cycle(
             store=store,
             artifacts=artifacts,
