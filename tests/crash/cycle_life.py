@@ -1,5 +1,5 @@
-"""Take two texts and a task in, learn and consolidate them, with scripted heavy work: what can be killed and
-run again."""
+"""Take two texts and a task in, learn and consolidate them, with scripted heavy work: what can be
+killed and run again."""
 
 import os
 from pathlib import Path
