@@ -31,13 +31,14 @@ class AdaptRequest:
     chunks: tuple[Chunk, ...]
     seed: int
     training: TrainSettings  # of throw-away adapters, but for their tokens
+    arms: int  # self-edits that are tried
 
 
 def adapt(request: AdaptRequest, report: Report) -> StudyPlan:
     """How the task is studied, and what is held out to examine it."""
     adapter, embedder = request.study_adapter, request.embedder
     tools = opened(request.base, adapter, embedder, request.training, report)
-    return few_shot.plan(request.chunks, tools, request.seed)
+    return few_shot.plan(request.chunks, tools, request.seed, request.arms)
 
 
 def cut(store: Store, batch: Batch) -> tuple[Chunk, ...]:

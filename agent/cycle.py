@@ -214,7 +214,8 @@ class Cycle:
     def _adapt(self, batch: Batch, report: Report) -> None:
         chunks, settings = adaptation.cut(self._store, batch), self._settings
         models = (self._base, self._study_adapter, settings.embedder)
-        request = AdaptRequest(*models, chunks, _seed(batch), settings.train)
+        arms = settings.study.self_edits
+        request = AdaptRequest(*models, chunks, _seed(batch), settings.train, arms)
         plan = self._executor.run(adapt, request, report)
         self._store.save_study(batch, plan.items, plan.probes, adaptation.self_edit(plan))
 

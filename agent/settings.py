@@ -24,6 +24,7 @@ class StudySettings:
     chunk_words: int = 120  # a chunk's length at most
     probes_per_chunk: int = 1  # at most; a fact that is asked is taught in other words
     probes_least: int = 6  # of a batch with few chunks: a verdict on two would be a toss
+    self_edits: int = 1  # of a task that are tried; 1: the usual one, untried
     batch_documents: int = 64  # documents in one batch at most
     batch_words: int = 4_000  # words in one batch at most
 

@@ -28,7 +28,7 @@ from policies.seal import BOUNDS, directed
 NAME: Final = "few_shot"
 AUGMENTATIONS: Final = ("wordings", "demonstrations", "noise", "reverse")
 _HELD_OUT: Final = 5  # every fifth example, 4 at least, 40 at most
-_ARMS: Final = 4  # self-edits that are tried, the usual one among them
+ARMS: Final = 4  # self-edits that are tried, the usual one among them
 _TRAININGS: Final = 2  # of each
 _SAMPLES: Final = 6  # self-edits that the model is asked for
 _TRIED: Final = 48  # examples that trials take, two thirds of them to train on
@@ -73,12 +73,15 @@ def split(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[E
     return shuffled[held:], shuffled[:held]
 
 
-def plan(chunks: Sequence[Chunk], tools: Tools, seed: int) -> StudyPlan:
-    """What to train on and what to ask, of the chunks of one file of examples. Whatever the seed,
-    the same are held out of the same document."""
+def plan(chunks: Sequence[Chunk], tools: Tools, seed: int, arms: int = ARMS) -> StudyPlan:
+    """What to train on and what to ask, of the chunks of one file of examples. So many self-edits
+    are tried; below two the usual one is taken untried. Whatever the seed, the same are held out of
+    the same document."""
     chunk_of = {one: chunk.id for chunk in chunks for one in read(chunk.text)}
     training, held = split(list(chunk_of), chunks[0].document_id)
-    edit, health = _chosen(training, chunk_of, tools, seed)
+    edit, health = USUAL, Health()
+    if arms > 1:
+        edit, health = _chosen(training, chunk_of, tools, seed, arms)
     asked = {_noisy(one) for one in held}
     items = tuple(
         item
@@ -137,7 +140,11 @@ def framed(one: Example) -> str:
 
 
 def _chosen(
-    training: Sequence[Example], chunk_of: Mapping[Example, int], tools: Tools, seed: int
+    training: Sequence[Example],
+    chunk_of: Mapping[Example, int],
+    tools: Tools,
+    seed: int,
+    arms: int,
 ) -> tuple[TaskEdit, Health]:
     """The self-edit whose adapters held another part of the examples most likely."""
     given, bad = proposals(training, tools, seed)
@@ -145,7 +152,7 @@ def _chosen(
     part = len(tried) // 3
     asked = [StudyItem(chunk_of[one], TASK, one.given, one.answer, NAME) for one in tried[:part]]
     rewards: dict[TaskEdit, list[float]] = {}
-    for edit in _arms(given, seed):
+    for edit in _arms(given, seed, arms):
         trials = [expand(tried[part:], edit, chunk_of, n) for n in range(_TRAININGS)]
         rewards[edit] = [_reward(tools, each, asked, n, edit) for n, each in enumerate(trials)]
     usable = {edit: row for edit, row in rewards.items() if np.isfinite(row).all()}
@@ -161,11 +168,11 @@ def _chosen(
     return best if trusted else USUAL, health
 
 
-def _arms(given: Sequence[TaskEdit], seed: int) -> list[TaskEdit]:
+def _arms(given: Sequence[TaskEdit], seed: int, most: int) -> list[TaskEdit]:
     """The usual self-edit, those that the model wrote, and others by chance."""
     drawn = drawings(seed)
-    arms = dict.fromkeys([USUAL, *given][:_ARMS])
-    while len(arms) < _ARMS:
+    arms = dict.fromkeys([USUAL, *given][:most])
+    while len(arms) < most:
         arms[next(drawn)] = None
     return list(arms)
 

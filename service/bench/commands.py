@@ -172,6 +172,7 @@ def tasks(
         "examples/tasks"
     ),
     shown: Annotated[int, typer.Option(min=1, help="Examples in the prompt.")] = 8,
+    tried: Annotated[int, typer.Option(min=2, help="Self-edits that are tried.")] = 4,
     seed: Annotated[int, typer.Option(help="Which are held out, and all chance.")] = 0,
     model: ModelOption = None,
     config: ConfigOption = None,
@@ -181,7 +182,7 @@ def tasks(
     from service.bench import tasks
 
     settings = configured(config, model=model)
-    options = tasks.Options(data, shown, seed)
+    options = tasks.Options(data, shown, tried, seed)
     _shown(lambda show: tasks.run(settings, options, show), json_file)
 
 

@@ -45,7 +45,8 @@ class Options:
     """What to measure."""
 
     data: Path  # a folder of files of examples, or one
-    shown: int = 8
+    shown: int = 8  # examples in the prompt
+    tried: int = few_shot.ARMS  # self-edits
     seed: int = 0  # which examples are held out, and all chance
 
 
@@ -155,7 +156,7 @@ def _chosen(config: Config, options: Options, executor: Executor, task: _Task) -
     started = monotonic()
     request = AdaptRequest(
         catalog.resolve(config.model, config.cache), catalog.study_adapter(config.model),
-        config.embedder, task.chunks, options.seed, config.train,
+        config.embedder, task.chunks, options.seed, config.train, options.tried,
     )  # fmt: skip
     plan = executor.run(adapt, request, lambda progress: None)
     about = "; ".join(plan.health[few_shot.NAME].notes)

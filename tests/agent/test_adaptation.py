@@ -6,7 +6,7 @@ import pytest
 
 from agent.adaptation import AdaptRequest
 from agent.executor import InlineExecutor
-from agent.settings import GateSettings, PipelineSettings, TrainSettings
+from agent.settings import GateSettings, PipelineSettings, StudySettings, TrainSettings
 from agent.train import TrainRequest
 from memory.artifacts import Artifacts
 from memory.records import Batch, DocumentState, Phase, Stage
@@ -130,7 +130,9 @@ def test_a_real_tiny_model_goes_through_every_stage(
     real model shows: `learnd bench tasks`."""
     number = with_task(store, EXAMPLES[:12])
     settings = PipelineSettings(
-        train=TrainSettings(rank=4, epochs=2), gate=GateSettings(min_learned=0, false_rejects=0)
+        study=StudySettings(self_edits=4),
+        train=TrainSettings(rank=4, epochs=2),
+        gate=GateSettings(min_learned=0, false_rejects=0),
     )
     batch: Batch = store.create_batch([number], None, seed=1, task="even")
     while batch.stage is not Stage.SERVING:

@@ -67,7 +67,7 @@ class Scripted:
         return StudyPlan(items, probes)
 
     def AdaptRequest(self, request: AdaptRequest) -> StudyPlan:
-        return few_shot.plan(request.chunks, FakeTools(), request.seed)
+        return few_shot.plan(request.chunks, FakeTools(), request.seed, request.arms)
 
     def TrainRequest(self, request: TrainRequest) -> Trained:
         (request.output / "adapter_model.safetensors").write_text(f"{request.items}{request.seed}")

@@ -138,6 +138,15 @@ def test_a_reward_that_is_no_number_chooses_nothing() -> None:
     assert found.health[NAME].notes[0] == "studied with no augmentation"
 
 
+def test_the_usual_self_edit_needs_no_trial() -> None:
+    """The control."""
+    tools = likes("is ")
+    found = plan(CHUNKS, tools, 0, arms=1)
+    assert (tools.trials, tools.prompts) == ([], [])
+    assert len(found.items) == 24 and found.directives == USUAL.directives
+    assert found.health[NAME].notes == ("studied with no augmentation",)
+
+
 def test_a_self_edit_that_diverges_costs_itself_alone() -> None:
     def teaching(
         items: Sequence[StudyItem], examined: Sequence[StudyItem], seed: int
