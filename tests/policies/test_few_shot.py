@@ -28,7 +28,7 @@ CHUNKS = [
     Chunk(7, 1, 0, "even", written(EXAMPLES[:16])),
     Chunk(8, 1, 1, "even", written(EXAMPLES[16:])),
 ]
-OWN = '{"augmentations": ["noise"], "loss": "all", "learning_rate": 0.002, "epochs": 12}'
+OWN = '{"augmentations": ["wordings"], "loss": "all", "learning_rate": 0.002, "epochs": 12}'
 
 
 def likes(word: str, by: float = 1.0) -> FakeTools:
@@ -85,7 +85,8 @@ def test_an_example_in_lower_case_gives_no_held_out_one_away() -> None:
         own = all(item.kind == WHOLE and item.prompt[:4].lower() == "item" for item in items)
         return [-2.0 + own + 0.01 * seed] * len(examined)
 
-    tools = FakeTools({"Answer with JSON": OWN}, trial=teaching)
+    said = OWN.replace("wordings", "noise")
+    tools = FakeTools({"Answer with JSON": said}, trial=teaching)
     twice = [Example(form, "odd") for n in range(12) for form in (f"Item {n}.", f"item {n}")]
     for number in range(8):
         chunk = Chunk(7, number, 0, "even", written(twice))
@@ -96,7 +97,7 @@ def test_an_example_in_lower_case_gives_no_held_out_one_away() -> None:
 
 
 def test_a_plan_holds_nothing_that_examines_it() -> None:
-    found = plan(CHUNKS, likes("is "), 0)
+    found = plan(CHUNKS, likes("Input: "), 0)
     asked = {probe.question for probe in found.probes}
     assert len(asked) == 6
     assert {probe.kind for probe in found.probes} == {TASK}
@@ -106,11 +107,11 @@ def test_a_plan_holds_nothing_that_examines_it() -> None:
 
 
 def test_the_self_edit_that_taught_most_is_chosen() -> None:
-    """Only its own has noise: "is 3 even" without a capital. Means -.995 and -1.995."""
-    tools = likes("is ")
+    """The usual has no "Input: Is 3 even?". Means -.995 and -1.995."""
+    tools = likes("Input: ")
     found = plan(CHUNKS, tools, 1)
     health = found.health[NAME]
-    assert health.notes[0].startswith("studied with noise, loss on all tokens")
+    assert health.notes[0].startswith("studied with wordings, loss on all tokens")
     assert found.directives == Directives(0.002, 12)
     assert {item.kind for item in found.items} == {WHOLE}
     assert health.reliability is not None and health.reliability > 0.9
@@ -125,41 +126,40 @@ def test_the_self_edit_that_taught_most_is_chosen() -> None:
 
 
 def test_where_chance_decides_the_usual_self_edit_stays() -> None:
-    found = plan(CHUNKS, likes("is ", by=0.0), 1)
+    found = plan(CHUNKS, likes("Input: ", by=0.0), 1)
     health = found.health[NAME]
     assert health.reliability == 0.0
     assert health.abstained is not None
-    assert health.notes[0] == "studied with no augmentation"
+    assert health.notes[0] == "studied with noise+reverse, learning rate 0.003"
     assert found.directives == USUAL.directives
 
 
 def test_a_reward_that_is_no_number_chooses_nothing() -> None:
-    found = plan(CHUNKS, likes("is ", by=float("nan")), 1)
-    assert found.health[NAME].notes[0] == "studied with no augmentation"
+    found = plan(CHUNKS, likes("Input: ", by=float("nan")), 1)
+    assert found.health[NAME].notes[0] == "studied with noise+reverse, learning rate 0.003"
 
 
 def test_the_usual_self_edit_needs_no_trial() -> None:
     """The control."""
-    tools = likes("is ")
+    tools = likes("Input: ")
     found = plan(CHUNKS, tools, 0, arms=1)
     assert (tools.trials, tools.prompts) == ([], [])
-    assert len(found.items) == 24 and found.directives == USUAL.directives
-    assert found.health[NAME].notes == ("studied with no augmentation",)
+    assert len(found.items) == 72 and found.directives == USUAL.directives
+    assert found.health[NAME].notes == ("studied with noise+reverse, learning rate 0.003",)
 
 
 def test_a_self_edit_that_diverges_costs_itself_alone() -> None:
     def teaching(
         items: Sequence[StudyItem], examined: Sequence[StudyItem], seed: int
     ) -> list[float]:
-        if any(item.prompt.startswith("is ") for item in items):
+        if any(item.kind == WHOLE for item in items):
             raise TrainingDiverged("not a number")
-        framed = any("Input: " in item.prompt for item in items)
-        return [-2.0 + framed + 0.01 * seed] * len(examined)
+        return [-2.0 + 0.1 * len(items) + 0.01 * seed] * len(examined)
 
     found = plan(CHUNKS, FakeTools({"Answer with JSON": OWN}, trial=teaching), 1)
     health = found.health[NAME]
-    assert health.abstained is None and "noise" not in health.notes[0]
-    assert "-inf: noise, loss on all tokens, learning rate 0.002, 12 epochs" in health.notes
+    assert health.abstained is None and "all tokens" not in health.notes[0]
+    assert "-inf: wordings, loss on all tokens, learning rate 0.002, 12 epochs" in health.notes
 
 
 def test_where_all_diverge_the_usual_self_edit_stays() -> None:
@@ -167,12 +167,13 @@ def test_where_all_diverge_the_usual_self_edit_stays() -> None:
         raise TrainingDiverged("not a number")
 
     health = plan(CHUNKS, FakeTools(trial=raising), 1).health[NAME]
-    assert health.notes[0] == "studied with no augmentation" and health.abstained is not None
+    assert health.notes[0] == "studied with noise+reverse, learning rate 0.003"
+    assert health.abstained is not None
 
 
 def test_of_many_examples_some_are_tried() -> None:
     many = [Example(f"Is {n} even?", "yes") for n in range(400)]
-    tools = likes("is ")
+    tools = likes("Input: ")
     plan([Chunk(7, 1, 0, "even", written(many))], tools, 0)
     assert {len(trial[1]) for trial in tools.trials} == {16}
 
@@ -180,7 +181,7 @@ def test_of_many_examples_some_are_tried() -> None:
 @pytest.mark.parametrize(
     ("said", "edit"),
     [
-        (OWN, TaskEdit(("noise",), True, Directives(0.002, 12))),
+        (OWN, TaskEdit(("wordings",), True, Directives(0.002, 12))),
         (
             'Sure: {"augmentations": ["reverse", "wordings", "magic"], "learning_rate": 10,'
             ' "epochs": 10000} Done.',

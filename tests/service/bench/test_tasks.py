@@ -29,7 +29,7 @@ def test_a_row_a_method_and_a_column_a_file(tmp_path: Path) -> None:
     base, shown, usual, drawn, chosen = both.rows
     assert base["train_seconds"] == shown["train_seconds"] == 0 < usual["train_seconds"]
     assert chosen["study_seconds"] > 0 == drawn["study_seconds"]
-    assert usual["files"]["one"]["studied"] == "no augmentation"
+    assert usual["files"]["one"]["studied"] == "noise+reverse, learning rate 0.003"
     assert chosen["files"]["one"]["studied"].startswith("studied with ")
     assert all(-30 < row["logprob"] < 0 and 0 <= row["exact"] <= 1 for row in both.rows)
 
