@@ -167,6 +167,7 @@ def test_learn_tells_what_came_of_it(
             "right_after": 3,
             "reasons": ["why"],
             "warnings": [],
+            "task": "",
         }
         for stage in stages
     ]

@@ -21,9 +21,9 @@ def test_a_learned_task_and_one_that_waits() -> None:
     add(store, "wait.jsonl")
     learned, waiting = tasks.rows(store)
     assert {name: learned[name] for name in tasks.COLUMNS} == {
-        "task": "desk/triage", "state": "learned", "model": "learnd:desk/triage", "examples": 38,
-        "held_out": 10, "right_before": 1, "right_after": 9, "studied": "studied with noise",
-        "reason": "",
+        "task": "desk/triage", "version": 1, "state": "learned", "model": "learnd:desk/triage",
+        "examples": 38, "held_out": 10, "right_before": 1, "right_after": 9,
+        "studied": "studied with noise", "reason": "",
     }  # fmt: skip
     assert learned["generation"] == 2 and learned["health"]["reliability"] == 0.8
     assert (waiting["task"], waiting["state"], waiting["model"]) == ("wait", "pending", None)
