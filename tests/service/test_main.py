@@ -173,6 +173,16 @@ def test_learn_tells_what_came_of_it(
     ]
 
 
+def test_learn_says_how_a_task_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"help desk/$(x)": Stage.SERVING, "refused": Stage.REJECTED}
+    batches = tuple(BatchReport(1, one, 1, 4, 0, 3, (), (), name) for name, one in names.items())
+    done = Lesson(2, (), batches, 0, {})
+    monkeypatch.setattr(lesson, "learn", lambda config, docs, show: done)
+    shown = invoke("learn", tmp_path).stdout
+    assert "learnd ask --model 'learnd:help desk/$(x)' \"INPUT\"" in shown
+    assert "learnd:refused" not in shown
+
+
 def test_learn_needs_a_folder() -> None:
     error = invoke("learn").exception
     assert isinstance(error, BadInput)
