@@ -56,8 +56,7 @@ def tasks(
 
     with wiring.read_state(configured(config, state=state)) as opened:
         rows = tasks.rows(opened.store)
-    shown = [{name: row[name] for name in tasks.COLUMNS} for row in rows]
-    render.to_json(rows) if as_json else render.table("tasks", shown)
+    render.to_json(rows) if as_json else render.table("tasks", list(map(tasks.shown, rows)))
 
 
 @account.command()

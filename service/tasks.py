@@ -1,5 +1,6 @@
 """`learnd tasks` and `/v1/tasks`: what is learned by examples, how well, and how it was studied."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -8,10 +9,13 @@ from memory.store import DocumentRow, Store
 from policies.few_shot import NAME
 from service.slot import TASK
 
-COLUMNS: Final = (
-    "task", "version", "state", "model", "examples", "held_out", "right_before", "right_after",
-    "studied", "reason",
-)  # fmt: skip
+_SHOWN: Final = ("task", "version", "state", "examples", "right", "studied", "reason")
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a row fits a terminal: "9 of 9 (0 before)"."""
+    right = "{right_after} of {held_out} ({right_before} before)".format_map(row)
+    return {name: {**row, "right": right if row["model"] else None}[name] for name in _SHOWN}
 
 
 def rows(store: Store) -> list[dict[str, Any]]:
@@ -41,7 +45,7 @@ def _row(
         "held_out": counted.get("new_asked"),
         "right_before": counted.get("new_before"),
         "right_after": counted.get("new_after"),
-        "studied": edit.health[NAME].notes[0] if edit else None,
+        "studied": edit.health[NAME].notes[0].removeprefix("studied with ") if edit else None,
         "health": asdict(edit.health[NAME]) if edit else None,
         "reason": document.reason,
     }

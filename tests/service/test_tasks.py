@@ -20,11 +20,11 @@ def test_a_learned_task_and_one_that_waits() -> None:
     store.promote(store.save_merge(batch, digest_of("model")), "learned the task")
     add(store, "wait.jsonl")
     learned, waiting = tasks.rows(store)
-    assert {name: learned[name] for name in tasks.COLUMNS} == {
-        "task": "desk/triage", "version": 1, "state": "learned", "model": "learnd:desk/triage",
-        "examples": 38, "held_out": 10, "right_before": 1, "right_after": 9,
-        "studied": "studied with noise", "reason": "",
+    assert tasks.shown(learned) == {
+        "task": "desk/triage", "version": 1, "state": "learned", "examples": 38,
+        "right": "9 of 10 (1 before)", "studied": "noise", "reason": "",
     }  # fmt: skip
+    assert learned["model"] == "learnd:desk/triage"
     assert learned["generation"] == 2 and learned["health"]["reliability"] == 0.8
     assert (waiting["task"], waiting["state"], waiting["model"]) == ("wait", "pending", None)
-    assert waiting["right_after"] is None
+    assert waiting["right_after"] is tasks.shown(waiting)["right"] is None
