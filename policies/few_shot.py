@@ -63,7 +63,7 @@ class TaskEdit:
         return ", ".join(parts)
 
 
-# what was best in trial on six tasks of examples/tasks/ (CHANGELOG.md)
+# the best in trial on five of the six tasks of examples/tasks/ (CHANGELOG.md)
 USUAL: Final = TaskEdit(("noise", "reverse"), directives=Directives(0.003))
 
 
