@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agent import general
 from agent.executor import Report
 from agent.passages import Passage
+from agent.rehearsal import KEPT
 from agent.settings import TrainSettings
-from agent.study import StudyRequest, propose
+from agent.study import TRIAL_GENERAL, TRIAL_TOKENS, StudyRequest, propose
 from agent.train import TrainRequest, train
 from agent.trial import TrialRequest, trial
 from memory.records import Chunk, Progress, StudyItem
@@ -29,8 +31,6 @@ from policies.pipeline import RELIABLE
 from policies.reward import judged
 from policies.selection import select
 from policies.sentences import sentences
-
-_TOKENS = 3_000  # of a passage's self-edit, in all epochs of a throw-away adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,16 @@ def _holding(answer: str, said: Sequence[str], passage: Passage) -> str:
 def _trial(
     request: RoundRequest, edit: _SelfEdit, asked: tuple[StudyItem, ...], seed: int
 ) -> TrialRequest:
-    inner = TrainSettings(tokens=_TOKENS * len(request.passages))
-    return TrialRequest(request.study.base, edit.items, (), 0, inner, seed, scored=asked)
+    inner = TrainSettings(tokens=TRIAL_TOKENS * len(request.passages))
+    return TrialRequest(
+        request.study.base, edit.items, (), 0, inner, seed,
+        general=general.prompts(TRIAL_GENERAL, seed), kept=_kept(request.study), scored=asked,
+    )  # fmt: skip
+
+
+def _kept(study: StudyRequest) -> Path | None:
+    """What the base answers to general questions, beside the adapter that writes."""
+    return study.study_adapter and study.study_adapter / KEPT
 
 
 def _taught(request: RoundRequest, kept: list[StudyItem], report: Report) -> Mapping[str, float]:

@@ -34,7 +34,7 @@ from policies.selection import select
 
 _TRAINING = TrainSettings()
 TRIAL_TOKENS = 3_000  # of a chunk's study items, in all epochs of a throw-away adapter
-_TRIAL_GENERAL = 16  # general questions beside them: without any, an adapter aims at nothing
+TRIAL_GENERAL = 16  # general questions beside them: without any, an adapter aims at nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class ModelTools:
         settings = follow(directives, own)
         request = TrialRequest(
             self._base, tuple(items), (), 0, settings, seed,
-            general=general.prompts(_TRIAL_GENERAL, seed), kept=self._kept, scored=tuple(examined),
+            general=general.prompts(TRIAL_GENERAL, seed), kept=self._kept, scored=tuple(examined),
         )  # fmt: skip
         self._total += 1
         found = trial(request, lambda progress: None)

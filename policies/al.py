@@ -134,7 +134,7 @@ def _lead(nearness: NDArray[np.float32], own: int) -> float:
 
 
 def _place(one: Candidate) -> str:
-    return f"{_topic(one.chunk)}: {one.evidence}"
+    return f"{topic(one.chunk.title)}: {one.evidence}"
 
 
 def _fact(one: Candidate) -> tuple[int, str, str]:
@@ -161,12 +161,12 @@ def _understandable(chunk: Chunk, before: str, sentence: str) -> str:
         return sentence
     if before and not _LEANS.match(before):
         return f"{before} {sentence}"
-    return f"{_topic(chunk)}: {sentence}"
+    return f"{topic(chunk.title)}: {sentence}"
 
 
-def _topic(chunk: Chunk) -> str:
+def topic(title: str) -> str:
     """The innermost heading."""
-    return chunk.title.split(" > ")[-1]
+    return title.rpartition(" > ")[2]
 
 
 def _hasty(
@@ -184,7 +184,7 @@ def _hasty(
         alone = sum(_fact(fact.asked("", "")) not in phrased for fact in group)
         count = max(len(group) + alone, _LEAST - asked[place])
         for fact in islice(cycle(group), count):
-            hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
+            hasty = forms.keywords(topic(fact.chunk.title), fact.passage, fact.span, chance)
             yield fact.asked("keywords", hasty)
 
 

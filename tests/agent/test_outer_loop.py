@@ -5,6 +5,7 @@ import pytest
 from agent import models
 from agent.outer_loop import RoundRequest, Rounds, improve
 from agent.passages import Passage, Question
+from agent.rehearsal import KEPT, keep
 from agent.settings import TrainSettings
 from agent.study import StudyRequest
 from agent.train import TrainRequest, train
@@ -27,6 +28,7 @@ def request_(tiny_path: Path, tmp_path: Path) -> RoundRequest:
     adapter.mkdir()
     output.mkdir()
     train(TrainRequest(tiny_path, None, adapter, ITEMS, SETTINGS, 1), quiet)
+    keep((), (), adapter / KEPT)
     study = StudyRequest(tiny_path, adapter, "minilm", (), ("al",), 0, seed=1)
     return RoundRequest(study, (PASSAGE,) * 2, Rounds(1, 2, 2, 2), SETTINGS, ITEMS, output)
 

@@ -29,7 +29,7 @@ CHUNK = Chunk(
 @pytest.mark.model
 @pytest.mark.slow
 def test_all_of_them_work_on_the_built_in_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "_TRIAL_TOKENS", 200)
+    monkeypatch.setattr(study, "TRIAL_TOKENS", 200)
     config = load(None)
     base = catalog.resolve(config.model, config.cache)
     adapter = catalog.study_adapter(config.model)
