@@ -298,7 +298,10 @@ def test_a_file_that_was_moved_or_copied_is_not_studied(store: Store, state: Pat
                 for one in request.chunks
                 for said in statements(one)
             )
-            probes = tuple(Probe(i.chunk_id, "direct", i.answer, "42", i.answer) for i in items)
+            probes = tuple(
+                Probe(item.chunk_id, "direct", f"asked about {item.chunk_id}", "42", item.answer)
+                for item in items
+            )
             return StudyPlan(items, probes)
 
     executor = Reciting()
