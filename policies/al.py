@@ -1,7 +1,8 @@
 """Autonomous Learning (Ji et al., Findings of ACL 2025): open book teaches closed book.
 
 With the text before it the model writes questions; those that lead back to their own passage are
-trained without the text. Simple form: no DPO stage, nothing is dropped as known already.
+trained without the text. Then nothing is left for its second stage, DPO: CHANGELOG.md. What the
+documents said before is no candidate (agent/novelty.py).
 """
 
 import math

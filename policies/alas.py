@@ -3,7 +3,7 @@
 Topics are clusters of the chunks. How far one is mastered is how much less likely its sentences
 are without the text than with it. What is mastered is only revised, in one phrasing of each fact;
 the tokens go to the rest, the least known first. Taken over are the curriculum and the gate; not
-the evaluation, which asked what had been trained: here nothing is in both.
+the evaluation, which asked what had been trained: here nothing is in both; nor DPO (CHANGELOG.md).
 """
 
 import math
