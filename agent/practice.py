@@ -68,10 +68,11 @@ def practise(request: PracticeRequest, report: Report) -> Mapping[str, float]:
     items = [one for part in passages for one in _lessons(request, part)]
     if request.start is None:
         figures = dict(_warm_start(request, items, report).figures)
-        _keep_general_knowledge(request)
     else:
         figures = {}
         shutil.copytree(request.start, request.output, dirs_exist_ok=True)
+    if not (request.output / KEPT).exists():
+        _keep_general_knowledge(request)
     figures |= _rounds(request, drawn, items, report)
     (request.output / "README.md").write_text(_card(request, figures))
     return figures

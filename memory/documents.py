@@ -3,9 +3,15 @@
 from collections.abc import Iterable
 
 from memory.connection import Connection
-from memory.records import Document, DocumentState, FileStamp
+from memory.records import Document, DocumentState, FileStamp, task_of
 
 _UNREADABLE = ""  # the text of a version that was quarantined at intake
+_MOVED = """
+SELECT path FROM files JOIN documents AS newest USING (path)
+WHERE missing AND digest = ? AND title = ? AND text = ? AND text != ''
+    AND version = (SELECT max(version) FROM documents WHERE documents.path = newest.path)
+ORDER BY newest.id DESC
+"""
 
 
 class Documents(Connection):
@@ -20,10 +26,13 @@ class Documents(Connection):
         self, path: str, stamp: FileStamp, digest: str, title: str, text: str
     ) -> Document | None:
         """Take in a new version of a file as PENDING. Nothing but the stamp moves, and None is
-        returned, if the newest version holds the same bytes already."""
+        returned, if the newest version holds the same bytes already; or if a file that is missing
+        did: then it was moved here, and all its versions follow it."""
         with self._transaction("add_document"):
             self._stamp(path, stamp)
             newest = self._newest(path)
+            if newest is None and self._follow(path, digest, title, text):
+                return None
             if newest and newest.digest == digest and newest.text != _UNREADABLE:
                 return None
             return self._new_version(path, digest, title, text, DocumentState.PENDING)
@@ -72,6 +81,16 @@ class Documents(Connection):
             "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode) VALUES (?, ?, ?, ?)",
             path, stamp.size, stamp.mtime_ns, stamp.inode,
         )  # fmt: skip
+
+    def _follow(self, path: str, digest: str, title: str, text: str) -> bool:
+        """Whether a missing file was moved here. A task is what its file is called: it stays."""
+        missing = self._column(_MOVED, digest, title, text)
+        old = next((one for one in missing if not (task_of(one) or task_of(path))), None)
+        if old is None:
+            return False
+        self._execute("UPDATE documents SET path = ? WHERE path = ?", path, old)
+        self._execute("DELETE FROM files WHERE path = ?", old)
+        return True
 
     def _newest(self, path: str) -> Document | None:
         found = self._select(Document, "WHERE path = ? ORDER BY version DESC LIMIT 1", path)

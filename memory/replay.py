@@ -1,8 +1,9 @@
 """What to rehearse beside a new batch, so that learning it forgets nothing.
 
 Forgetting hits what was shaky already, and what lies near the new. So replay takes study items of
-chunks whose last probe failed, then of chunks near the new documents, then evenly of all documents.
-Each of the first two may take half of what is left; a pile of failures cannot crowd out the rest.
+chunks in which a sentence changed, then of those whose last probe failed, then of chunks near the
+new documents, then evenly of all documents. Each of the first three may take half of what is left;
+a pile of failures cannot crowd out the rest.
 A fact has a dozen items, in other words each: all facts come once before any comes twice.
 """
 
@@ -31,7 +32,7 @@ def draw(
     chance = random.Random(seed)
 
     drawn: dict[int, None] = {}  # item ids, in the order of drawing
-    for chunks in (failed, near):
+    for chunks in (store.beside(batch), failed, near):
         wanted = (size - len(drawn) + 1) // 2
         matching = (item for item in pool if item.chunk_id in chunks and item.item_id not in drawn)
         drawn |= dict.fromkeys(_spread(matching, _chunk, wanted, chance))

@@ -1,13 +1,11 @@
-"""What a document's earlier version taught and its new one repeats, and what others taught.
+"""What a document's earlier version taught and its new one repeats.
 
 A chunk that is the same in both keeps its study items, its probes and their history, and so does a
 statement of a chunk that changed otherwise. Which these are is noted when the batch is studied
-(agent/novelty.py); when it is learned they pass to the new version, and the rest is retired. Of a
-statement that another document taught, each has its own: they are copied, without the history.
+(agent/novelty.py); when it is learned they pass to the new version, and the rest is retired.
 """
 
-import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,47 +33,17 @@ SELECT DISTINCT new.id AS document_id, chunks.id AS chunk_id, chunks.title, chun
 FROM {_CHUNKS} JOIN live_items ON live_items.chunk_id = chunks.id
 WHERE old.version <= new.version ORDER BY chunks.id
 """
-_ELSEWHERE = f"""
-SELECT new.id AS document_id, min(chunks.id) AS chunk_id, chunks.title, '' AS text,
-    live_items.answer AS statement, 0 AS whole
-FROM live_items JOIN chunks ON chunks.id = live_items.chunk_id
-JOIN documents AS old ON old.id = chunks.document_id
-JOIN documents AS new ON new.id IN ({OF_BATCH}) AND new.path != old.path
-WHERE live_items.answer IN (SELECT value FROM json_each(?))
-GROUP BY new.id, chunks.title, live_items.answer ORDER BY chunks.id
-"""
-_REPEATED = """
-repeated JOIN chunks AS earlier ON earlier.id = repeated.earlier_id
-JOIN documents AS old ON old.id = earlier.document_id
-JOIN chunks ON chunks.id = repeated.chunk_id
-JOIN documents AS new ON new.id = chunks.document_id
-"""
-_OWN = f"""
-SELECT repeated.* FROM {_REPEATED}
-WHERE repeated.batch_id = ? AND old.path = new.path ORDER BY repeated.rowid
-"""
-_COPY = f"""
-INSERT INTO {{table}} (batch_id, chunk_id, {{columns}})
-SELECT repeated.batch_id, repeated.chunk_id, {{taught}} FROM {_REPEATED}
-JOIN {{live}} AS taught ON taught.chunk_id = earlier.id AND taught.{{column}} = repeated.statement
-WHERE repeated.batch_id = ? AND old.path != new.path ORDER BY repeated.rowid, taught.id
-"""
 _OUTDATED = f"""
 SELECT id FROM {{table}} AS one WHERE NOT retired AND chunk_id IN ({_EARLIER})
     AND NOT EXISTS (SELECT 1 FROM repeated WHERE batch_id = ? AND earlier_id = one.chunk_id
         AND (statement IS NULL OR statement = one.{{column}}))
 """
 _COLUMNS: Final = {"study_items": "answer", "probes": "statement"}  # where a statement stands
-_COPIED: Final = {
-    "study_items": ("live_items", ("kind", "prompt", "answer", "policy")),
-    "probes": ("live_probes", ("kind", "question", "answer", "statement")),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What the head's weights hold of a document, by this or an earlier version of it; or, of what
-    it says, by another document."""
+    """What the head's weights hold of a document, by this or an earlier version of it."""
 
     document_id: int  # of the batch
     chunk_id: int  # where it was taught
@@ -105,15 +73,17 @@ class Versions(Generations):
         """What need not be taught again, as long as the documents still say so."""
         return self._records(Stated, _STATED, batch.id)
 
-    def elsewhere(self, batch: Batch, statements: Collection[str]) -> list[Stated]:
-        """Which of these another document taught, once under each title; never as a whole chunk."""
-        return self._records(Stated, _ELSEWHERE, batch.id, json.dumps(sorted(statements)))
-
     def save_repeated(self, batch: Batch, repeated: Iterable[Repeated]) -> None:
         """What will pass on when the batch is learned: this, and no more."""
         with self._transaction("save_repeated"):
             self._execute("DELETE FROM repeated WHERE batch_id = ?", batch.id)
             self._insert_all("repeated", repeated, batch_id=batch.id)
+
+    def beside(self, batch: Batch) -> set[int]:
+        """Ids of chunks of which statements pass on, but not all: something beside them is new."""
+        sql = "SELECT earlier_id FROM repeated WHERE batch_id = ? AND statement IS NOT NULL"
+        whole = "SELECT earlier_id FROM repeated WHERE batch_id = ? AND statement IS NULL"
+        return set(self._column(f"{sql} EXCEPT {whole}", batch.id, batch.id))
 
     def outdated_items(self, batch: Batch) -> set[int]:
         """Ids of study items about what the batch's documents say no more: to be unlearned."""
@@ -129,8 +99,7 @@ class Versions(Generations):
 
     def _supersede(self, batch: Batch) -> None:
         """The batch's documents take the place of their earlier versions."""
-        self._copy(batch)  # first: what is copied may move, or be retired
-        rows = self._rows(_OWN, batch.id)
+        rows = self._rows("SELECT * FROM repeated WHERE batch_id = ? ORDER BY rowid", batch.id)
         for table, column in _COLUMNS.items():
             for row in rows:
                 said, place = row["statement"], (row["chunk_id"], row["earlier_id"])
@@ -141,14 +110,6 @@ class Versions(Generations):
         for pair in self._rows(_SUPERSEDED, batch.id):
             self._warn_still(**pair)
             self._execute("UPDATE documents SET state = 'retired' WHERE id = ?", pair["old"])
-
-    def _copy(self, batch: Batch) -> None:
-        """What other documents taught is from now on the batch's documents', too."""
-        for table, (live, columns) in _COPIED.items():
-            taught = ", ".join(f"taught.{column}" for column in columns)
-            named = {"columns": ", ".join(columns), "taught": taught, "live": live}
-            sql = _COPY.format(table=table, column=_COLUMNS[table], **named)
-            self._execute(sql, batch.id)
 
     def _warn_still(self, old: int, new: int) -> None:
         """Contradictions of what the new version repeats are its own."""

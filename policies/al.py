@@ -135,7 +135,7 @@ def _lead(nearness: NDArray[np.float32], own: int) -> float:
 
 
 def _place(one: Candidate) -> str:
-    return f"{topic(one.chunk.title)}: {one.evidence}"
+    return f"{_topic(one.chunk)}: {one.evidence}"
 
 
 def _fact(one: Candidate) -> tuple[int, str, str]:
@@ -162,12 +162,12 @@ def _understandable(chunk: Chunk, before: str, sentence: str) -> str:
         return sentence
     if before and not _LEANS.match(before):
         return f"{before} {sentence}"
-    return f"{topic(chunk.title)}: {sentence}"
+    return f"{_topic(chunk)}: {sentence}"
 
 
-def topic(title: str) -> str:
+def _topic(chunk: Chunk) -> str:
     """The innermost heading."""
-    return title.rpartition(" > ")[2]
+    return chunk.title.split(" > ")[-1]
 
 
 def _hasty(
@@ -185,7 +185,7 @@ def _hasty(
         alone = sum(_fact(fact.asked("", "")) not in phrased for fact in group)
         count = max(len(group) + alone, _LEAST - asked[place])
         for fact in islice(cycle(group), count):
-            hasty = forms.keywords(topic(fact.chunk.title), fact.passage, fact.span, chance)
+            hasty = forms.keywords(_topic(fact.chunk), fact.passage, fact.span, chance)
             yield fact.asked("keywords", hasty)
 
 

@@ -32,7 +32,6 @@ from memory.records import (
 )
 from memory.store import Store
 from memory.testing import memory_store
-from policies.al import statements
 from policies.base import StudyPlan
 from tests.helpers.cycles import Scripted, cycle_for, quiet
 from tests.helpers.stores import add
@@ -287,35 +286,6 @@ def test_where_nothing_is_new_nothing_is_trained(store: Store, state: Path) -> N
     assert (
         sum(probe.chunk_id is not None for probe in store.probes()) == 1
     )  # what was deleted is not asked
-    assert store.check(Artifacts(state)) == []
-
-
-def test_a_file_that_was_moved_or_copied_is_not_studied(store: Store, state: Path) -> None:
-    class Reciting(Scripted):
-        def StudyRequest(self, request: StudyRequest) -> StudyPlan:
-            items = tuple(
-                StudyItem(one.id, "qa", f"{said}?", said, "al")
-                for one in request.chunks
-                for said in statements(one)
-            )
-            probes = tuple(
-                Probe(item.chunk_id, "direct", f"asked about {item.chunk_id}", "42", item.answer)
-                for item in items
-            )
-            return StudyPlan(items, probes)
-
-    executor = Reciting()
-    cycle = cycle_for(store, state, executor)
-    add(store, "a.md", "# Ports\n\nThe port is 1.\n\n# Names\n\nAda has 2 boats.")
-    cycle.run_pending(quiet)
-    store.mark_missing(["a.md"])
-    add(store, "moved/a.md", "# Ports\n\nThe port is 1.\n\n# Names\n\nAda has 2 boats.\n")
-    cycle.run_pending(quiet)
-    assert len(executor.of(TrainRequest)) == len(executor.of(StudyRequest)) == 1
-    assert store.head().note == "nothing is new in 1 document"
-    chunks = store.chunks([store.documents(DocumentState.LEARNED)[-1].id])
-    assert {one.id for one in chunks} <= {item.chunk_id for item in store.items()}
-    assert {one.id for one in chunks} <= {probe.chunk_id for probe in store.probes()}
     assert store.check(Artifacts(state)) == []
 
 

@@ -99,6 +99,18 @@ def test_an_unchanged_file_is_not_read_and_nobody_waits(desk: Desk) -> None:
     assert (desk.extractor.calls, len(desk.waits)) == (1, 1)
 
 
+def test_a_moved_file_is_no_new_document(desk: Desk) -> None:
+    path = desk.write("one.md", "First.")
+    desk.scan()
+    (number,) = (document.id for document in desk.store.documents())
+    (path.parent / "deep").mkdir()
+    path.rename(path.parent / "deep" / "one.md")
+    report = desk.scan()
+    assert (report.added, report.missing, report.unchanged) == ((), ("one.md",), 1)
+    assert [(one.id, one.path) for one in desk.store.documents()] == [(number, "deep/one.md")]
+    assert desk.scan() == ScanReport((), (), (), 1, (), ())
+
+
 def test_a_touched_file_is_no_new_version(desk: Desk) -> None:
     path = desk.write("one.md", "First.")
     desk.scan()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.records import DocumentState, FileStamp
+from memory.records import Document, DocumentState, FileStamp
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.stores import add, digest_of, learn, stamp_of, start
@@ -90,3 +90,61 @@ def test_missing_files_are_exactly_those_of_the_last_scan(store: Store) -> None:
 def test_unknown_document(store: Store) -> None:
     with pytest.raises(KeyError):
         store.document(7)
+
+
+def moved(store: Store, path: str, text: str = "one", title: str = "A.Md") -> Document | None:
+    """As add(), but for the title, which is the old path's."""
+    return store.add_document(path, stamp_of(text), digest_of(text), title, text)
+
+
+def test_all_versions_of_a_file_follow_it_to_another_path(store: Store) -> None:
+    learn(store, add(store, "a.md", "zero"))
+    learn(store, add(store, "a.md", "one"))
+    taught, asked = store.items(), store.probes()
+    store.mark_missing(["a.md"])
+    assert moved(store, "hr/a.md") is None
+    assert states(store, "hr/a.md") == ["retired", "learned"]
+    assert states(store, "a.md") == store.missing() == []
+    assert store.stamps() == {"hr/a.md": stamp_of("one")}
+    assert (store.items(), store.probes()) == (taught, asked)
+    assert add(store, "hr/a.md", "two").version == 3
+    assert add(store, "a.md", "one").version == 1  # it came back, and is another file now
+    assert store.check() == []
+
+
+def test_only_a_missing_file_was_moved(store: Store) -> None:
+    learn(store, add(store, "a.md", "one"))
+    assert moved(store, "copy.md") is not None
+    assert states(store, "a.md") == ["learned"]
+
+
+@pytest.mark.parametrize(("text", "title"), [("two", "A.Md"), ("one", "Another name")])
+def test_with_other_words_or_another_title_it_is_another_file(
+    store: Store, text: str, title: str
+) -> None:
+    learn(store, add(store, "a.md", "one"))
+    store.mark_missing(["a.md"])
+    assert moved(store, "b.md", text, title) is not None
+    assert states(store, "a.md") == ["learned"]
+
+
+def test_an_older_version_is_not_what_was_moved(store: Store) -> None:
+    learn(store, add(store, "a.md", "one"))
+    learn(store, add(store, "a.md", "two"))
+    store.mark_missing(["a.md"])
+    assert moved(store, "b.md", "one") is not None
+
+
+def test_a_file_in_the_place_of_another_is_a_version_of_that_one(store: Store) -> None:
+    learn(store, add(store, "a.md", "one"), add(store, "b.md", "two"))
+    store.mark_missing(["a.md"])
+    document = moved(store, "b.md")
+    assert document is not None and document.version == 2
+    assert store.missing() == ["a.md"]
+
+
+def test_a_task_is_what_its_file_is_called(store: Store) -> None:
+    add(store, "a.jsonl", "one")
+    store.mark_missing(["a.jsonl"])
+    assert moved(store, "b.jsonl", title="A.Jsonl") is not None
+    assert moved(store, "c.md", title="A.Jsonl") is not None

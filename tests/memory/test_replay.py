@@ -6,7 +6,7 @@ import pytest
 
 from memory.records import Batch, Probe, StudyItem
 from memory.replay import draw
-from memory.store import Store
+from memory.store import Repeated, Store
 from memory.testing import memory_store
 from tests.helpers.stores import YES, adapter_for, add, answers, start, study
 
@@ -50,6 +50,18 @@ def test_failed_and_near_come_first_but_leave_room(store: Store) -> None:
     assert drawn["d3.md"] == 4  # all of it: its probes fail
     assert drawn["d7.md"] == 4  # half of the rest
     assert len(drawn) == 6  # the others one each
+
+
+def test_what_stands_beside_a_change_comes_before_all_else(store: Store) -> None:
+    batch = start(store, add(store, "d5.md", "text 5, changed"))
+    [chunk] = store.save_chunks(batch.document_ids[0], [("d5", "text 5, changed")])
+    kept = next(item for item in store.items() if item.prompt.startswith("d5.md"))
+    store.save_repeated(batch, [Repeated(kept.chunk_id or 0, chunk.id, kept.answer)])
+    drawn = paths(draw(store, batch, 6, seed=1))
+    assert drawn["d5.md"] == 3  # half
+    assert drawn["d3.md"] == 2  # of the rest
+    store.save_repeated(batch, [Repeated(kept.chunk_id or 0, chunk.id, None)])
+    assert paths(draw(store, batch, 6, seed=1))["d5.md"] < 3  # nothing beside it changed
 
 
 def test_nothing_is_drawn_twice_and_seeds_decide(store: Store) -> None:

@@ -58,28 +58,6 @@ def test_a_new_document_repeats_nothing(store: Store) -> None:
     assert store.superseded(batch) == store.outdated_items(batch) == set()
 
 
-def test_what_another_document_taught_is_copied_and_stays_with_both(store: Store) -> None:
-    learn(store, begin(store, "one", "two", path="other.md"))
-    batch = begin(store, "one")
-    [same] = store.elsewhere(batch, ["one", "three"])
-    [chunk] = store.chunks(batch.document_ids)
-    assert (same.document_id, same.title, same.statement) == (2, "A", "one")
-    store.save_repeated(batch, [Repeated(same.chunk_id, chunk.id, same.statement)])
-    store.adopt(batch, "nothing is new")
-    assert [item.answer for item in store.items()] == ["one", "two", "one"]
-    assert [(probe.chunk_id, probe.question) for probe in store.probes()] == [
-        (1, "one!"), (2, "two!"), (chunk.id, "one!"),
-    ]  # fmt: skip
-    learn(store, begin(store, "2", path="other.md"))
-    assert said(store) == {"2": 3, "one": 2}
-    assert store.check() == []
-
-
-def test_of_itself_a_document_repeats_nothing_elsewhere(store: Store) -> None:
-    learn(store, begin(store, "one"))
-    assert store.elsewhere(begin(store, "one", "two"), ["one"]) == []
-
-
 def test_what_a_new_version_does_not_repeat_is_outdated(store: Store) -> None:
     learn(store, begin(store, "one", "two", "three"))
     batch = begin(store, "one", "2", "three", "four")
