@@ -84,6 +84,8 @@ def test_rounds_go_on_from_an_adapter_and_stand_on_its_card(
     second.mkdir()
     start = PracticeRequest(tiny_path, (data,), first, 1, 1)
     practise(start, lambda progress: None)
+    kept = (first / KEPT).read_bytes()
+    (first / KEPT).unlink()  # an adapter of somebody else has none
     rounds = Rounds(count=1, passages=2, edits=2, trainings=2)
     figures = practise(
         PracticeRequest(tiny_path, (data,), second, 1, 1, start=first, rounds=rounds),
@@ -93,7 +95,7 @@ def test_rounds_go_on_from_an_adapter_and_stand_on_its_card(
     assert 0 <= figures["round 1: reliability"] <= 1
     card = (second / "README.md").read_text()
     assert "round 1: reliability" in card and "--start first" in card
-    assert (second / KEPT).read_bytes() == (first / KEPT).read_bytes()
+    assert (second / KEPT).read_bytes() == kept
 
 
 def test_too_few_passages_for_the_rounds_are_noticed_before_the_warm_start(

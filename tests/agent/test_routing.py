@@ -1,9 +1,13 @@
+import json
 from pathlib import Path
 
-from agent import general
+import pytest
+
+from agent import general, models
 from agent.routing import Router
 from memory.index import Embed, TextIndex
 from memory.taught import Taught
+from policies.sentences import sentences
 from tests.helpers.embedding import DIMENSION, CountingEmbedder, embed
 
 FERRY, TOWER = "Ferries: The ferry Tarrick carries 12 goats.", "Towers: The tower has nine floors."
@@ -74,3 +78,47 @@ def test_who_asks_as_was_asked_is_heard_although_the_statement_says_it_otherwise
         Taught((FERRY, TOWER), (*ASKED, "how many goats sail aboard Tarrick today")), save=False
     )
     assert router.is_studied([asked])
+
+
+COMMON = (
+    "Which planet has rings?",
+    "How many legs does a spider have?",
+    "What do bees make?",
+    "Who painted the Mona Lisa?",
+    "What is the boiling point of water?",
+    "In which country are the pyramids of Giza?",
+    "How many sides does a hexagon have?",
+    "Which ocean lies between Europe and America?",
+    "What is 7 times 8?",
+    "What language is spoken in Brazil?",
+    "Who wrote Hamlet?",
+    "What gas do plants take in?",
+    "Which animal is the tallest?",
+    "What is the largest continent?",
+    "How many strings does a violin have?",
+    "What is the opposite of cold?",
+    "Which metal is liquid at room temperature?",
+    "Write a short poem about rain.",
+    "Translate good morning into French.",
+    "How do I boil an egg?",
+)
+
+
+@pytest.mark.model
+def test_the_bounds_fit_the_embedder(state: Path) -> None:
+    embedder = models.Embedder("minilm")
+    [dimension] = embedder(["one"])[0].shape
+    texts = json.loads((Path(__file__).parents[2] / "examples/practice/everyday.json").read_text())
+    texts = texts[::6]  # of each kind some
+    statements = [f"{one['title']}: {s}" for one in texts for s in sentences(one["context"])]
+    asked = [asked["question"] for one in texts for asked in one["questions"]]
+    router = Router(
+        TextIndex(state, "studied", embedder, dimension),
+        TextIndex(state, "asked", embedder, dimension),
+        embedder,
+    )
+    router.refresh(Taught(tuple(statements), tuple(asked[::2])), save=False)
+    heard = sum(router.is_studied([one]) for one in asked[1::2])
+    kept = sum(not router.is_studied([one]) for one in COMMON)
+    assert heard >= 0.9 * len(asked[1::2])
+    assert kept >= 0.9 * len(COMMON)
