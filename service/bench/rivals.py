@@ -222,7 +222,9 @@ def _nothing(bench: Bench, group: Sequence[Passage]) -> Lesson:
 
 
 def _raw(bench: Bench, group: Sequence[Passage]) -> Lesson:
-    return Lesson(tuple(_text(f"{one.title}: {one.context}") for one in group), bench.config.train)
+    """Not at our own rate, which is for an adapter that was aimed: this one is not."""
+    texts = tuple(_text(f"{one.title}: {one.context}") for one in group)
+    return Lesson(texts, PLAIN_TRAINING)
 
 
 def _seal(bench: Bench, group: Sequence[Passage]) -> Lesson:

@@ -3,12 +3,14 @@ from pathlib import Path
 import pytest
 
 from agent import models
+from agent.executor import Report
 from agent.outer_loop import RoundRequest, Rounds, improve
 from agent.passages import Passage, Question
 from agent.rehearsal import KEPT, keep
 from agent.settings import TrainSettings
-from agent.study import StudyRequest
+from agent.study import TRIAL_GENERAL, StudyRequest
 from agent.train import TrainRequest, train
+from agent.trial import Trial, TrialRequest, trial
 from memory.records import Progress, StudyItem
 from policies.base import Candidate, Directives
 from policies.pipeline import Studied
@@ -53,6 +55,22 @@ def test_a_round_teaches_what_worked(
     figures = improve(request_, quiet)
     assert figures["kept"] > 0
     models.attach(models.load(request_.study.base), request_.output)
+
+
+def test_throw_away_adapters_are_aimed(
+    request_: RoundRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrialRequest] = []
+
+    def noted(request: TrialRequest, report: Report) -> Trial:
+        asked.append(request)
+        return trial(request, report)
+
+    monkeypatch.setattr("agent.outer_loop.trial", noted)
+    improve(request_, quiet)
+    assert [len(one.general) for one in asked] == [TRIAL_GENERAL] * 4
+    adapter = request_.study.study_adapter
+    assert adapter and {one.kept for one in asked} == {adapter / KEPT}
 
 
 def _proposed(request: StudyRequest, report: object) -> Studied:
