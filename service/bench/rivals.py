@@ -222,9 +222,7 @@ def _nothing(bench: Bench, group: Sequence[Passage]) -> Lesson:
 
 
 def _raw(bench: Bench, group: Sequence[Passage]) -> Lesson:
-    """Not at our own rate, which is for an adapter that was aimed: this one is not."""
-    texts = tuple(_text(f"{one.title}: {one.context}") for one in group)
-    return Lesson(texts, PLAIN_TRAINING)
+    return Lesson(tuple(_text(f"{one.title}: {one.context}") for one in group), bench.config.train)
 
 
 def _seal(bench: Bench, group: Sequence[Passage]) -> Lesson:

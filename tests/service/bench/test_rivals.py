@@ -123,7 +123,7 @@ def test_raw_is_the_passage_alone(bench: Bench, executor: Scripted) -> None:
     assert [(one.kind, one.prompt, one.answer) for one in request.items] == [
         ("text", "", "Ferry: The ferry carries goats.")
     ]
-    assert (request.settings, request.general) == (rivals.PLAIN_TRAINING, ())
+    assert (request.settings, request.general) == (bench.config.train, ())
 
 
 def test_seal_trains_on_what_the_published_model_implied(bench: Bench, executor: Scripted) -> None:
