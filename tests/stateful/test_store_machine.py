@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from memory.errors import BadInput, IllegalTransition, StaleParent
-from memory.records import FINAL_STAGES, Batch, DocumentState, Stage
+from memory.records import FINAL_STAGES, Batch, DocumentState, Stage, task_of
 from memory.replay import draw
 from memory.testing import memory_store
 from tests.helpers.stores import NO, YES, adapter_for, answers, digest_of, stamp_of, study
@@ -47,6 +47,20 @@ class StoreMachine(RuleBasedStateMachine):
         added = self.store.add_document(path, stamp_of(text), digest_of(text), path, text)
         assert (added is None) == (self.folder.get(path) == text)
         self.folder[path] = text
+
+    @rule(path=PATHS, other=PATHS)
+    def move_file(self, path: str, other: str) -> None:
+        text = self.folder.get(path, "junk")
+        if text == "junk" or other in self.folder:
+            return
+        newest = [one for one in self.store.documents() if one.path == path][-1]
+        self.store.mark_missing([path])
+        added = self.store.add_document(other, stamp_of(text), digest_of(text), newest.title, text)
+        self.store.mark_missing([])
+        self.folder[other] = text
+        if not (task_of(path) or task_of(other)):
+            del self.folder[path]
+            assert added is None and self.store.document(newest.id).path == other
 
     @rule(path=PATHS)
     def add_junk(self, path: str) -> None:
