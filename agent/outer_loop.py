@@ -141,15 +141,11 @@ def _trial(
     request: RoundRequest, edit: _SelfEdit, asked: tuple[StudyItem, ...], seed: int
 ) -> TrialRequest:
     inner = TrainSettings(tokens=TRIAL_TOKENS * len(request.passages))
+    base, writer = request.study.base, request.study.study_adapter
     return TrialRequest(
-        request.study.base, edit.items, (), 0, inner, seed,
-        general=general.prompts(TRIAL_GENERAL, seed), kept=_kept(request.study), scored=asked,
+        base, edit.items, (), 0, inner, seed,
+        general=general.prompts(TRIAL_GENERAL, seed), kept=writer and writer / KEPT, scored=asked,
     )  # fmt: skip
-
-
-def _kept(study: StudyRequest) -> Path | None:
-    """What the base answers to general questions, beside the adapter that writes."""
-    return study.study_adapter and study.study_adapter / KEPT
 
 
 def _taught(request: RoundRequest, kept: list[StudyItem], report: Report) -> Mapping[str, float]:

@@ -109,7 +109,7 @@ def test_the_bounds_fit_the_embedder(state: Path) -> None:
     embedder = models.Embedder("minilm")
     [dimension] = embedder(["one"])[0].shape
     texts = json.loads((Path(__file__).parents[2] / "examples/practice/everyday.json").read_text())
-    texts = texts[::6]  # of each kind some
+    texts = texts[::2]
     statements = [f"{one['title']}: {s}" for one in texts for s in sentences(one["context"])]
     asked = [asked["question"] for one in texts for asked in one["questions"]]
     router = Router(
@@ -118,7 +118,7 @@ def test_the_bounds_fit_the_embedder(state: Path) -> None:
         embedder,
     )
     router.refresh(Taught(tuple(statements), tuple(asked[::2])), save=False)
-    heard = sum(router.is_studied([one]) for one in asked[1::2])
-    kept = sum(not router.is_studied([one]) for one in COMMON)
-    assert heard >= 0.9 * len(asked[1::2])
-    assert kept >= 0.9 * len(COMMON)
+    others = asked[1::20]  # in other words than those that were taught
+    heard = sum(router.is_studied([one]) for one in others)
+    assert heard >= 0.9 * len(others)
+    assert [one for one in COMMON if router.is_studied([one])] == []

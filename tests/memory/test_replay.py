@@ -60,7 +60,8 @@ def test_what_stands_beside_a_change_comes_before_all_else(store: Store) -> None
     drawn = paths(draw(store, batch, 6, seed=1))
     assert drawn["d5.md"] == 3  # half
     assert drawn["d3.md"] == 2  # of the rest
-    store.save_repeated(batch, [Repeated(kept.chunk_id or 0, chunk.id, None)])
+    both = [Repeated(kept.chunk_id or 0, chunk.id, said) for said in (None, kept.answer)]
+    store.save_repeated(batch, both)
     assert paths(draw(store, batch, 6, seed=1))["d5.md"] < 3  # nothing beside it changed
 
 
