@@ -49,6 +49,7 @@ from policies.base import StudyPlan
 
 _CHECKPOINT = "training.safetensors"  # in the state directory: a training that was cut off
 _ACTIVATIONS = "activations"  # likewise: a cache
+_KNOWN = 0.9  # share of a batch's study items from which nothing is left to train
 _KEPT_MODELS = 3  # merged models kept for a quick rollback
 
 
@@ -206,8 +207,7 @@ class Cycle:
             plan = self._executor.run(study, self._studying(batch, new), report)
             self._save_study(batch, new, plan)
         elif batch.document_ids:
-            self._store.adopt(batch, f"nothing is new in {_count(batch)}")
-            self._review.refresh()
+            self._adopt(batch, f"nothing is new in {_count(batch)}")
         else:
             self._store.save_study(batch, (), ())
 
@@ -249,7 +249,12 @@ class Cycle:
         parent = None if batch.task else self._store.head().adapter
         if parent != batch.parent:
             raise StaleParent  # now, not after the training
-        given, staged = self._material(batch), self._artifacts.stage()
+        known = self._examination.known(batch, report)
+        if len(known) >= _KNOWN * max(1, len(self._store.items(batch.id))):
+            self._adopt(batch, f"{_known(len(known))} in {_count(batch)}")
+            self._examination.review(report)  # its own probes, so that history tells of them
+            return
+        given, staged = self._material(batch, known), self._artifacts.stage()
         request = TrainRequest(
             base=self._base,
             parent=None if batch.consolidates else self._adapter_path(parent),
@@ -267,9 +272,15 @@ class Cycle:
         about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}
         digest = self._artifacts.publish("adapters", staged, about)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._store.save_training(batch, Adapter(digest, parent, batch.id, trained.figures, now))
+        figures = {**trained.figures, "known": float(len(known))}
+        self._store.save_training(batch, Adapter(digest, parent, batch.id, figures, now))
 
-    def _material(self, batch: Batch) -> Material:
+    def _adopt(self, batch: Batch, note: str) -> None:
+        """The head serves on: there is nothing to train."""
+        self._store.adopt(batch, note)
+        self._review.refresh()
+
+    def _material(self, batch: Batch, known: Collection[int]) -> Material:
         settings, seed = self._settings.train, _seed(batch)
         if batch.task:
             chunks = len(self._store.chunks(batch.document_ids))
@@ -280,7 +291,7 @@ class Cycle:
         if batch.repairs:
             return material.again(self._store, batch, settings, seed)
         near = self._review.neighbours(batch)
-        return material.beside(self._store, batch, settings, seed, near)
+        return material.beside(self._store, batch, settings, seed, near, known)
 
     def _judge(self, batch: Batch, report: Report) -> None:
         report(Progress("gate", 0, 1))
@@ -298,7 +309,9 @@ class Cycle:
 
     def _promote(self, batch: Batch, report: Report) -> None:
         report(Progress("serve", 0, 1))
-        self._store.promote(batch, _note(batch))
+        assert batch.adapter is not None, "a merged batch has an adapter"
+        known = self._store.adapter(batch.adapter).figures.get("known", 0.0)
+        self._store.promote(batch, _note(batch, known))
         self._review.refresh()
         self._collect()
         report(Progress("serve", 1, 1))
@@ -314,19 +327,24 @@ class Cycle:
         self._artifacts.collect({"adapters": needed["adapters"], "models": models})
 
 
-def _note(batch: Batch) -> str:
-    """What the generation is for, for people."""
+def _note(batch: Batch, known: float) -> str:
+    """What the generation is for, for people; so many study items were known before."""
     if batch.task:
         return f"learned the task {batch.task}"
     if batch.consolidates:
         return "consolidated"
     if batch.repairs:
         return "repaired what had slipped"
-    style, known = directives.STEADY, 0.0
+    style, same = directives.STEADY, 0.0
     if batch.self_edit:
-        style, known = batch.self_edit.style, batch.self_edit.figures.get("known", 0)
-    passed_on = f"; chunks in which nothing is new: {known:.0f}" if known else ""
-    return f"learned {_count(batch)}, {style}{passed_on}"
+        style, same = batch.self_edit.style, batch.self_edit.figures.get("known", 0)
+    passed_on = f"; chunks in which nothing is new: {same:.0f}" if same else ""
+    said = f"; {_known(known)}" if known else ""
+    return f"learned {_count(batch)}, {style}{passed_on}{said}"
+
+
+def _known(items: float) -> str:
+    return f"study items that were answered word for word before any training: {items:.0f}"
 
 
 def _count(batch: Batch) -> str:

@@ -17,7 +17,16 @@ from agent.merge import ShrinkRequest, shrink
 from agent.review import Paper, Review
 from agent.settings import GateSettings
 from memory.artifacts import Artifacts
-from memory.records import Adapter, Batch, Phase, Probe, ProbeResult, Progress, Verdict
+from memory.records import (
+    Adapter,
+    Batch,
+    Phase,
+    Probe,
+    ProbeResult,
+    Progress,
+    StudyItem,
+    Verdict,
+)
 from memory.store import Store
 from policies import load
 
@@ -53,6 +62,16 @@ class Examination:
         self._settings = settings
         self._base = base
         self._pipeline = pipeline  # policies, which may guard what is known
+
+    def known(self, batch: Batch, report: Report) -> frozenset[int]:
+        """Ids of the batch's study items that the head says already, to the letter: to train them
+        would change nothing (the filter of Autonomous Learning). Only what some document said in
+        these words is asked; a text, which answers nothing, is known by its words alone."""
+        told = self._store.said_before(batch.id) if batch.document_ids and batch.parent else set()
+        again = [item for item in self._store.items(batch.id) if item.id in told]
+        asked = [_asking(item) for item in again if item.prompt]
+        said = {one.probe_id: one.answer for one in self._answers(batch.parent, asked, report)}
+        return frozenset(one.id for one in again if said.get(one.id, one.answer) == one.answer)
 
     def hold(self, batch: Batch, report: Report) -> None:
         """Ask before and after, and save it with the adapter that is to be judged."""
@@ -181,3 +200,8 @@ class Examination:
 
     def _adapter_path(self, digest: str | None) -> Path | None:
         return None if digest is None else self._artifacts.verify("adapters", digest)
+
+
+def _asking(item: StudyItem) -> Probe:
+    """A study item as a question to the head, under its own id."""
+    return Probe(item.chunk_id, item.kind, item.prompt, item.answer, item.answer, id=item.id)

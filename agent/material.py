@@ -3,7 +3,7 @@ a consolidation, everything that the head should know, from the base; or a task 
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
@@ -29,15 +29,21 @@ class Material:
 
 
 def beside(
-    store: Store, batch: Batch, settings: TrainSettings, seed: int, near: Sequence[int]
+    store: Store,
+    batch: Batch,
+    settings: TrainSettings,
+    seed: int,
+    near: Sequence[int],
+    known: Collection[int] = (),
 ) -> Material:
     """A batch's own study items, where training goes on in a few wordings, and rehearsal. Each
     rejection of a document brings more rehearsal, within the settings' bounds, and more wordings
     unless it was for harm alone.
 
-    `near` are ids of old probes near the new documents, nearest first.
+    `near` are ids of old probes near the new documents, nearest first; `known` of items that the
+    head says already, which are not trained.
     """
-    items = store.items(batch.id)
+    items = [item for item in store.items(batch.id) if item.id not in known]
     times = 1 + max(store.document(number).attempts for number in batch.document_ids)
     if store.head().adapter is not None:
         more = 1 if _did_harm(store, batch) else times

@@ -192,6 +192,8 @@ class Batches(Versions):
         Raises StaleParent if the head is no longer the one that the adapter was trained on.
         """
         with self._transaction("promote"):
+            if self.batch(batch.id).model is None:
+                raise IllegalTransition(f"batch {batch.id} has no merged model")
             self._move(batch, Stage.SERVING)
             self._require_head(batch)
             number = self._take_effect(self.batch(batch.id), note)
@@ -200,7 +202,8 @@ class Batches(Versions):
         return self.generation(number)
 
     def adopt(self, batch: Batch, note: str) -> Generation:
-        """NEW -> SERVING: nothing in the documents is new, so the head's weights serve on.
+        """NEW or STUDIED -> SERVING: nothing in the documents is new, so the head's weights serve
+        on.
 
         Raises StaleParent as save_study(); ValueError if the head is the base, to which everything
         is new.

@@ -33,6 +33,10 @@ WHERE probes.id = ? AND live_items.kind != 'text'
 _RECITED = """
 SELECT DISTINCT answer FROM live_items WHERE chunk_id IS NOT NULL AND kind != 'text'
 """
+_SAID_BEFORE = """
+SELECT id FROM study_items WHERE batch_id = ? AND NOT retired
+    AND answer IN (SELECT answer FROM live_items WHERE chunk_id IS NOT NULL)
+"""
 _TAUGHT = """
 SELECT title, kind, prompt, answer
 FROM live_items JOIN chunks ON chunks.id = chunk_id ORDER BY live_items.id
@@ -167,6 +171,10 @@ class Learning(Generations):
     def recited(self) -> list[str]:
         """The statements that the head was taught to answer with, each once."""
         return [str(row["answer"]) for row in self._rows(_RECITED)]
+
+    def said_before(self, batch_id: int) -> set[int]:
+        """Ids of a batch's study items whose answers the head was taught, in whatever document."""
+        return set(self._column(_SAID_BEFORE, batch_id))
 
     def taught(self) -> Taught:
         """What the head was taught about documents."""

@@ -38,7 +38,7 @@ class Stage(StrEnum):
 
 TRANSITIONS: Mapping[Stage, frozenset[Stage]] = {
     Stage.NEW: frozenset({Stage.STUDIED, Stage.SERVING, Stage.FAILED}),  # or nothing was new
-    Stage.STUDIED: frozenset({Stage.TRAINED, Stage.FAILED}),
+    Stage.STUDIED: frozenset({Stage.TRAINED, Stage.SERVING, Stage.FAILED}),  # likewise
     Stage.TRAINED: frozenset({Stage.EXAMINED, Stage.FAILED}),
     Stage.EXAMINED: frozenset({Stage.ACCEPTED, Stage.REJECTED, Stage.FAILED}),
     Stage.ACCEPTED: frozenset({Stage.MERGED, Stage.FAILED}),

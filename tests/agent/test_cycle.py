@@ -26,6 +26,7 @@ from memory.records import (
     DocumentState,
     Phase,
     Probe,
+    ProbeResult,
     Progress,
     Stage,
     StudyItem,
@@ -90,6 +91,58 @@ def test_a_second_batch_builds_on_the_first(store: Store, state: Path) -> None:
     assert any("text of a.md" in item.prompt for item in second.rehearsed)
     asked = {probe.question for probe in executor.of(ExamineRequest)[-1].probes}
     assert {"asked about 1", "asked about 2"} <= asked
+
+
+class Reciting(Scripted):
+    """What is taught says it word for word, where it is not asked in vain."""
+
+    def __init__(self, misses: str = "nothing") -> None:
+        super().__init__()
+        self._misses = misses
+
+    def ExamineRequest(self, request: ExamineRequest) -> list[ProbeResult]:
+        results = super().ExamineRequest(request)
+        pairs = zip(request.probes, results, strict=True)
+        said = [probe.statement if self._misses not in probe.question else "?" for probe, _ in pairs]
+        return [replace(one, answer=text) for one, text in zip(results, said, strict=True)]
+
+
+def test_a_copy_of_what_is_known_is_not_trained(store: Store, state: Path) -> None:
+    executor = Reciting()
+    cycle = cycle_for(store, state, executor)
+    for name in ("a.md", "b.md"):
+        add(store, name)
+        [batch] = cycle.run_pending(quiet)
+    assert len(executor.of(TrainRequest)) == 1
+    first, second = store.generations()[1:]
+    assert (second.adapter, second.model) == (first.adapter, first.model)
+    assert "before any training: 1 in 1 document" in second.note
+    assert {item.chunk_id for item in store.items()} == {1, 2}  # the copy is rehearsed, too
+    own = [probe.id for probe in store.probes(batch.id)]
+    assert own and {one for one in own if store.history(one)} == set(own)
+    assert store.check(Artifacts(state)) == []
+
+
+def test_a_copy_that_the_head_does_not_recite_is_trained(store: Store, state: Path) -> None:
+    executor = Reciting(misses="study")
+    cycle = cycle_for(store, state, executor)
+    for name in ("a.md", "b.md"):
+        add(store, name)
+        cycle.run_pending(quiet)
+    assert [len(request.items) for request in executor.of(TrainRequest)] == [1, 1]
+
+
+def test_only_what_is_not_known_of_a_batch_is_trained(store: Store, state: Path) -> None:
+    executor = Reciting()
+    cycle = cycle_for(store, state, executor)
+    add(store, "a.md")
+    cycle.run_pending(quiet)
+    add(store, "b.md")
+    add(store, "c.md", "The name is Otter.")
+    cycle.run_pending(quiet)
+    [item] = executor.of(TrainRequest)[-1].items
+    assert item.answer == "The name is Otter."
+    assert "before any training: 1" in store.head().note
 
 
 def test_a_parent_is_asked_only_what_it_was_not_asked_yet(store: Store, state: Path) -> None:

@@ -73,7 +73,7 @@ def move(store: Store, batch: Batch, stage: Stage) -> None:
             store.save_verdict(batch, YES if stage == Stage.ACCEPTED else NO)
         case Stage.MERGED:
             store.save_merge(batch, digest_of("model"))
-        case Stage.SERVING if batch.stage is Stage.NEW:
+        case Stage.SERVING if batch.stage in (Stage.NEW, Stage.STUDIED):
             store.adopt(batch, "nothing is new")
         case Stage.SERVING:
             store.promote(batch, "learned")
@@ -84,7 +84,7 @@ def move(store: Store, batch: Batch, stage: Stage) -> None:
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("target", Stage)
 def test_only_the_arrows_of_the_table_are_legal(store: Store, stage: Stage, target: Stage) -> None:
-    if (stage, target) == (Stage.NEW, Stage.SERVING):
+    if stage in (Stage.NEW, Stage.STUDIED) and target is Stage.SERVING:
         learn(store, add(store, "earlier.md"))  # to the base everything is new
     batch = at(store, stage)
     assert batch.stage == stage
@@ -156,6 +156,14 @@ def test_where_nothing_is_new_the_weights_serve_on(store: Store) -> None:
 def test_nothing_is_new_to_those_who_know_something(store: Store) -> None:
     with pytest.raises(ValueError, match="nobody taught the base"):
         store.adopt(start(store, add(store, "a.md")), "nothing is new")
+
+
+@pytest.mark.parametrize("stage", [Stage.NEW, Stage.STUDIED])
+def test_what_was_not_merged_is_not_promoted(store: Store, stage: Stage) -> None:
+    batch = at(store, stage)
+    with pytest.raises(IllegalTransition, match="no merged model"):
+        store.promote(batch, "learned")
+    assert store.batch(batch.id) == batch
 
 
 def test_promotion_retires_what_it_replaces(store: Store) -> None:
