@@ -49,7 +49,6 @@ from policies.base import StudyPlan
 
 _CHECKPOINT = "training.safetensors"  # in the state directory: a training that was cut off
 _ACTIVATIONS = "activations"  # likewise: a cache
-_KNOWN = 0.9  # share of a batch's study items from which nothing is left to train
 _KEPT_MODELS = 3  # merged models kept for a quick rollback
 
 
@@ -232,6 +231,7 @@ class Cycle:
             training=self._settings.train,
             endpoint=self._endpoint(),
             known=new.known,
+            served=self._adapter_path(batch.parent),
         )
 
     def _save_study(self, batch: Batch, new: Novelty, plan: StudyPlan) -> None:
@@ -250,8 +250,8 @@ class Cycle:
         if parent != batch.parent:
             raise StaleParent  # now, not after the training
         known = self._examination.known(batch, report)
-        if len(known) >= _KNOWN * max(1, len(self._store.items(batch.id))):
-            self._adopt(batch, f"{_known(len(known))} in {_count(batch)}")
+        if novelty.is_all_known(self._store.items(batch.id), known):
+            self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(len(known))}")
             self._examination.review(report)  # its own probes, so that history tells of them
             return
         given, staged = self._material(batch, known), self._artifacts.stage()
@@ -344,7 +344,7 @@ def _note(batch: Batch, known: float) -> str:
 
 
 def _known(items: float) -> str:
-    return f"study items that were answered word for word before any training: {items:.0f}"
+    return f"study items known word for word: {items:.0f}"
 
 
 def _count(batch: Batch) -> str:

@@ -102,7 +102,7 @@ def _finite(*sittings: Sitting) -> list[str]:
 
 
 def _learned(new: Sitting, settings: GateSettings) -> list[str]:
-    """What was right before shows nothing of what was learned, so the rest is counted alone, too."""
+    """What was right before shows nothing of what was learned: the rest is counted alone, too."""
     asked, unknown = len(new.after), len(new.before) - new.right_before
     return [
         *_enough("new probes", new.right_after, asked, settings),

@@ -28,7 +28,7 @@ from agent.train import encode
 from agent.trial import TrialRequest, trial
 from memory.records import Chunk, Progress, StudyItem
 from policies import load
-from policies.base import NO_DIRECTIVES, Ask, Directives, StudyPlan, Tools
+from policies.base import NO_DIRECTIVES, Ask, Directives, Model, StudyPlan, Tools
 from policies.pipeline import Pipeline, Studied
 from policies.selection import select
 
@@ -51,6 +51,7 @@ class StudyRequest:
     training: TrainSettings = _TRAINING  # of throw-away adapters, but for their tokens
     endpoint: Endpoint | None = None  # that writes; None: this process does
     known: frozenset[tuple[int, str]] = frozenset()  # (chunk, statement): taught already
+    served: Path | None = None  # the adapter that answers people; None: the base does
 
 
 def study(request: StudyRequest, report: Report) -> StudyPlan:
@@ -88,18 +89,23 @@ def _pipeline(request: StudyRequest) -> Pipeline:
 def _tools(request: StudyRequest, report: Report) -> "ModelTools":
     report(Progress("study", 0, 1))  # loading takes its time
     adapter, embedder = request.study_adapter, request.embedder
-    tools = opened(request.base, adapter, embedder, request.training, report)
+    tools = opened(request.base, adapter, embedder, request.training, report, request.served)
     if place := request.endpoint:
         tools.write_with(RemoteWriter(place, place.practised), RemoteWriter(place, place.published))
     return tools
 
 
 def opened(
-    base: Path, study_adapter: Path | None, embedder: str, training: TrainSettings, report: Report
+    base: Path,
+    study_adapter: Path | None,
+    embedder: str,
+    training: TrainSettings,
+    report: Report,
+    served: Path | None = None,
 ) -> "ModelTools":
     """Tools on the practised base, or on the base where there is no study adapter."""
     model = practised(base, study_adapter)
-    tools = ModelTools(model, models.Embedder(embedder), base, training, report)
+    tools = ModelTools(model, models.Embedder(embedder), base, training, report, served=served)
     if study_adapter:
         tools.remember(study_adapter / KEPT)
     return tools
@@ -122,9 +128,11 @@ class ModelTools:
         training: TrainSettings,
         report: Report,
         writer: Writer = generate,
+        served: Path | None = None,
     ) -> None:
         self._model = model
-        self._writers = {True: writer, False: writer}  # practised, and as published
+        self._adapter = served
+        self._writers = dict.fromkeys(Model, writer)
         self._embedder = embedder
         self._base = base  # that throw-away adapters are trained on, as the real one is
         self._training = training
@@ -135,8 +143,8 @@ class ModelTools:
         self._total = 0
 
     def write_with(self, practised: Writer, published: Writer) -> None:
-        """From now on these write, whatever the model is read with."""
-        self._writers = {True: practised, False: published}
+        """From now on these write for two of the models; what they read is read here."""
+        self._writers |= {Model.PRACTISED: practised, Model.PUBLISHED: published}
 
     def remember(self, kept: Path) -> None:
         """What the base answers to general questions stands in this file; see rehearsal.py."""
@@ -146,28 +154,41 @@ class ModelTools:
         """See policies.base.Tools."""
         self._total += len(asks)
         said: dict[int, str] = {}
-        for practised in (True, False):
-            numbers = [n for n, ask in enumerate(asks) if ask.practised is practised]
+        for model in Model:
+            numbers = [n for n, ask in enumerate(asks) if ask.model is model]
             if numbers:
-                texts = self._generated([asks[n] for n in numbers], practised, temperature, seed)
+                texts = self._generated([asks[n] for n in numbers], model, temperature, seed)
                 said.update(zip(numbers, texts, strict=True))
         return [said[n] for n in range(len(asks))]
 
     def _generated(
-        self, asks: Sequence[Ask], practised: bool, temperature: float, seed: int
+        self, asks: Sequence[Ask], which: Model, temperature: float, seed: int
     ) -> list[str]:
-        model = self._model if practised else self._published
+        model = self._weights(which)
         prompts = [
             Asked(tuple(question_tokens(model.tokenizer, ask.prompt)), ask.most) for ask in asks
         ]
-        return self._writers[practised](
-            model, model.network, prompts, temperature, seed, self._count
-        )
+        return self._writers[which](model, model.network, prompts, temperature, seed, self._count)
+
+    def _weights(self, which: Model) -> LanguageModel:
+        match which:
+            case Model.PRACTISED:
+                return self._model
+            case Model.PUBLISHED:
+                return self._published
+            case Model.SERVED:
+                return self._served
 
     @cached_property
     def _published(self) -> LanguageModel:
         """Borrowed when it is first asked for."""
         return borrow(self._base)
+
+    @cached_property
+    def _served(self) -> LanguageModel:
+        if self._adapter is None:
+            return self._published
+        return models.merged(borrow(self._base), self._adapter)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See policies.base.Tools."""
@@ -177,10 +198,12 @@ class ModelTools:
             return np.zeros((0, self._embedder.dimension), dtype=np.float32)
         return np.stack([self._vectors[text] for text in texts])
 
-    def logprob(self, lessons: Sequence[tuple[str, str]]) -> list[float]:
+    def logprob(
+        self, lessons: Sequence[tuple[str, str]], model: Model = Model.PRACTISED
+    ) -> list[float]:
         """See policies.base.Tools."""
-        examples = [encode(self._model, prompt, answer) for prompt, answer in lessons]
-        return likelihoods(self._model, examples)
+        asked = self._weights(model)
+        return likelihoods(asked, [encode(asked, prompt, answer) for prompt, answer in lessons])
 
     def trial(
         self,

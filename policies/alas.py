@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from memory.records import Chunk, Health
-from policies.base import Candidate, Policy, Scored, Tools
+from policies.base import Candidate, Model, Policy, Scored, Tools
 from policies.clusters import clusters
 from policies.selection import words
 
@@ -71,9 +71,10 @@ def topics_of(chunks: Sequence[Chunk], tools: Tools) -> dict[int, int]:
 
 def mastery(trusted: Scored, topics: Mapping[int, int], tools: Tools) -> dict[int, float]:
     """How far each topic is known, 0 to 1: the mean, over its sentences, of the probability of a
-    token without the text over that with it. A topic that nobody asked about is not known."""
+    token as it is served, without the text, over that of the reader who has it. A topic that nobody
+    asked about is not known."""
     asked = _clearest(trusted)
-    closed = tools.logprob([(one.question, one.evidence) for one in asked])
+    closed = tools.logprob([(one.question, one.evidence) for one in asked], Model.SERVED)
     opened = tools.logprob([(f"{one.chunk.text}\n\n{one.question}", one.evidence) for one in asked])
     found: defaultdict[int, list[float]] = defaultdict(list)
     for one, without, given in zip(asked, closed, opened, strict=True):

@@ -8,6 +8,7 @@ real model once.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final, Protocol
 
 import numpy as np
@@ -40,13 +41,21 @@ class Candidate:
         return self.said or self.evidence
 
 
+class Model(Enum):
+    """The weights that Tools asks."""
+
+    PRACTISED = auto()  # the base that was taught to write questions and to read
+    PUBLISHED = auto()  # the base as it came: it can write other things than questions
+    SERVED = auto()  # what answers people: it knows what was learned; before anything was, the base
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One prompt for Tools.generate."""
 
     prompt: str
     most: int  # new tokens
-    practised: bool = True  # else the model as published: it was not taught to write questions only
+    model: Model = Model.PRACTISED
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class StudyPlan:
 
 
 class Tools(Protocol):
-    """The base model, practised and as published, and the sentence embedder."""
+    """The models that a policy may ask, and the sentence embedder."""
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         """One answer a prompt; greedy at temperature 0."""
@@ -82,7 +91,9 @@ class Tools(Protocol):
         """Unit vectors, [texts, dimension]; texts that mean the same point the same way."""
         ...
 
-    def logprob(self, lessons: Sequence[tuple[str, str]]) -> list[float]:
+    def logprob(
+        self, lessons: Sequence[tuple[str, str]], model: Model = Model.PRACTISED
+    ) -> list[float]:
         """Of each (prompt, answer), the mean log-probability of the answer's tokens, in nats.
 
         The prompt alone decides whether the book is open: with the chunk in it, it is.

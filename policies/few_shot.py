@@ -19,7 +19,7 @@ import numpy as np
 
 from memory.errors import TrainingDiverged
 from memory.records import TASK, WHOLE, Chunk, Health, Probe, StudyItem
-from policies.base import NO_DIRECTIVES, Ask, Directives, StudyPlan, Tools
+from policies.base import NO_DIRECTIVES, Ask, Directives, Model, StudyPlan, Tools
 from policies.examples import Example, read
 from policies.pipeline import RELIABLE
 from policies.reward import judged
@@ -197,7 +197,7 @@ def proposals(examples: Sequence[Example], tools: Tools, seed: int) -> tuple[lis
     shown = "\n\n".join(f"{framed(one)} {one.answer}" for one in examples[:_SHOWN])
     names = ", ".join(AUGMENTATIONS)
     prompt = _DIRECTING.format(examples=shown, count=len(examples), augmentations=names)
-    said = tools.generate([Ask(prompt, 64, practised=False)] * _SAMPLES, 1.0, seed)
+    said = tools.generate([Ask(prompt, 64, model=Model.PUBLISHED)] * _SAMPLES, 1.0, seed)
     found = [_edit(one) for one in said]
     good = [one for one in found if one is not None]
     return [one for one in dict.fromkeys(good) if one != USUAL], len(found) - len(good)

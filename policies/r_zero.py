@@ -1,9 +1,9 @@
 """R-Zero (Huang et al. 2025), grounded as in SPICE: the challenger sees the text, the solver not.
 
-The challenger writes questions that only examine. The solver answers them closed book, several
-times: a question is worth most at the edge of what it can, and less the more others are like it.
-The answer comes from the text, so no label decays. On a text that is new a small model solves
-nothing; then the middle of the batch by log-probability is its edge.
+The challenger writes questions that only examine. The solver, which is what is served, answers
+them closed book, several times: a question is worth most at the edge of what it can, and less the
+more others are like it. The answer comes from the text, so no label decays. On a text that is new a
+small model solves nothing; then the middle of the batch by log-probability is its edge.
 """
 
 import math
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from memory.records import Chunk, Health
 from policies import skills
 from policies.al import Fact, facts, sensible
-from policies.base import Ask, Candidate, Policy, Scored, Tools
+from policies.base import Ask, Candidate, Model, Policy, Scored, Tools
 from policies.clusters import clusters, shares
 from policies.reward import judged
 
@@ -74,7 +74,11 @@ class RZero(Policy):
 
     def _solved(self, own: Sequence[Candidate], tools: Tools, seed: int) -> NDArray[np.float64]:
         """Shares of closed-book answers that hold the right one, [questions, halves]."""
-        asks = [Ask(one.question, _ANSWER_TOKENS) for one in own for _ in range(self._samples)]
+        asks = [
+            Ask(one.question, _ANSWER_TOKENS, Model.SERVED)
+            for one in own
+            for _ in range(self._samples)
+        ]
         texts = tools.generate(asks, _WARMTH, seed + 1)
         right = [one.answer for one in own for _ in range(self._samples)]
         hits = [answer.lower() in text.lower() for text, answer in zip(texts, right, strict=True)]
@@ -101,8 +105,8 @@ def _edge(rated: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _rated(own: Sequence[Candidate], tools: Tools) -> NDArray[np.float64]:
     """Where each question stands in its batch by closed-book log-probability, 0 to 1: once of the
     sentence, once of the bare answer, [questions, 2]."""
-    sentence = tools.logprob([(one.question, one.evidence) for one in own])
-    bare = tools.logprob([(one.question, one.answer) for one in own])
+    sentence = tools.logprob([(one.question, one.evidence) for one in own], Model.SERVED)
+    bare = tools.logprob([(one.question, one.answer) for one in own], Model.SERVED)
     return np.stack([_ranks(sentence), _ranks(bare)], axis=1)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.records import Chunk, Health, StudyItem
-from policies.base import NO_DIRECTIVES, Ask, Candidate, Directives, Policy, Scored, Tools
+from policies.base import NO_DIRECTIVES, Ask, Candidate, Directives, Model, Policy, Scored, Tools
 from policies.grounding import nearest, overlap
 from policies.pipeline import RELIABLE
 from policies.reward import judged
@@ -148,7 +148,7 @@ class SelfEdits(Policy):
         """The model's own, if they teach more than the settings do at every seed."""
         count = sum(len(one.text.split()) for one in self._chunks)
         [said] = tools.generate(
-            [Ask(_DIRECTING.format(words=count), 40, practised=False)], 0.0, seed
+            [Ask(_DIRECTING.format(words=count), 40, model=Model.PUBLISHED)], 0.0, seed
         )
         found, notes = directed(said)
         self._notes += notes
@@ -165,7 +165,7 @@ class SelfEdits(Policy):
     def _write(
         self, chunks: Sequence[Chunk], form: str, tools: Tools, seed: int
     ) -> dict[Chunk, list[Candidate]]:
-        asks = [Ask(prompt(one, form), _most(one, form), practised=False) for one in chunks]
+        asks = [Ask(prompt(one, form), _most(one, form), model=Model.PUBLISHED) for one in chunks]
         texts = tools.generate(asks, _WARMTH, seed)
         return {one: list(lines(one, text)) for one, text in zip(chunks, texts, strict=True)}
 

@@ -102,8 +102,7 @@ class Reciting(Scripted):
 
     def ExamineRequest(self, request: ExamineRequest) -> list[ProbeResult]:
         results = super().ExamineRequest(request)
-        pairs = zip(request.probes, results, strict=True)
-        said = [probe.statement if self._misses not in probe.question else "?" for probe, _ in pairs]
+        said = ["?" if self._misses in one.question else one.statement for one in request.probes]
         return [replace(one, answer=text) for one, text in zip(results, said, strict=True)]
 
 
@@ -116,7 +115,7 @@ def test_a_copy_of_what_is_known_is_not_trained(store: Store, state: Path) -> No
     assert len(executor.of(TrainRequest)) == 1
     first, second = store.generations()[1:]
     assert (second.adapter, second.model) == (first.adapter, first.model)
-    assert "before any training: 1 in 1 document" in second.note
+    assert second.note == "nothing is new in 1 document; study items known word for word: 1"
     assert {item.chunk_id for item in store.items()} == {1, 2}  # the copy is rehearsed, too
     own = [probe.id for probe in store.probes(batch.id)]
     assert own and {one for one in own if store.history(one)} == set(own)
@@ -142,7 +141,7 @@ def test_only_what_is_not_known_of_a_batch_is_trained(store: Store, state: Path)
     cycle.run_pending(quiet)
     [item] = executor.of(TrainRequest)[-1].items
     assert item.answer == "The name is Otter."
-    assert "before any training: 1" in store.head().note
+    assert "study items known word for word: 1" in store.head().note
 
 
 def test_a_parent_is_asked_only_what_it_was_not_asked_yet(store: Store, state: Path) -> None:

@@ -7,9 +7,10 @@ from agent import models
 from agent.endpoint import Endpoint
 from agent.settings import TrainSettings
 from agent.study import ModelTools, StudyRequest, study
+from agent.train import TrainRequest, train
 from memory.errors import Unavailable, UnknownPolicy
 from memory.records import Chunk, Progress, StudyItem
-from policies.base import Ask, Directives
+from policies.base import Ask, Directives, Model
 from tests.helpers.fake_vllm import fake_vllm
 from tests.helpers.tiny_model import save_tiny_model
 
@@ -75,11 +76,35 @@ def test_each_prompt_goes_to_the_model_that_it_names(tiny_path: Path, tmp_path: 
     seen: list[Progress] = []
     mixed = ModelTools(models.load(tiny_path), embedder, other, settings, seen.append)
     alone = ModelTools(models.load(other), embedder, other, settings, lambda progress: None)
-    asks = [Ask("Who?", 8, practised=False), Ask("Who?", 8), Ask("What?", 8, practised=False)]
+    asks = [
+        Ask("Who?", 8, model=Model.PUBLISHED),
+        Ask("Who?", 8),
+        Ask("What?", 8, model=Model.PUBLISHED),
+    ]
     one, own, two = mixed.generate(asks, 0.0, 0)
     assert [one, two] == alone.generate([Ask("Who?", 8), Ask("What?", 8)], 0.0, 0)
     assert own == tools(tiny_path, []).generate([Ask("Who?", 8)], 0.0, 0)[0] != one
     assert (seen[-1].done, seen[-1].total) == (3, 3)
+
+
+def test_what_is_known_is_asked_of_what_is_served(tiny_path: Path, tmp_path: Path) -> None:
+    practised = models.load(save_tiny_model(tmp_path / "practised", seed=7))
+    embedder, settings = models.Embedder("minilm"), TrainSettings(learning_rate=2e-2, epochs=4)
+    (adapter := tmp_path / "adapter").mkdir()
+    items = (StudyItem(1, "qa", "Who?", "Tarrick", "al"),)
+    train(TrainRequest(tiny_path, None, adapter, items, settings, 1), lambda progress: None)
+
+    def likely(served: Path | None, model: Model) -> float:
+        given = ModelTools(
+            practised, embedder, tiny_path, settings, lambda progress: None, served=served
+        )
+        [found] = given.logprob([("Who?", "Tarrick")], model)
+        return found
+
+    base = likely(None, Model.PUBLISHED)
+    assert likely(None, Model.SERVED) == likely(adapter, Model.PUBLISHED) == base
+    assert likely(adapter, Model.SERVED) > base
+    assert likely(adapter, Model.PRACTISED) == likely(None, Model.PRACTISED) != base
 
 
 def test_a_trial_tells_what_training_changed_and_how_it_was_directed(tiny_path: Path) -> None:

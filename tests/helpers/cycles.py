@@ -60,7 +60,9 @@ class Scripted:
     def close(self) -> None: ...
 
     def StudyRequest(self, request: StudyRequest) -> StudyPlan:
-        items = tuple(StudyItem(c.id, "qa", f"study {c.text}", c.text, "al") for c in request.chunks)
+        items = tuple(
+            StudyItem(c.id, "qa", f"study {c.text}", c.text, "al") for c in request.chunks
+        )
         probes = tuple(
             Probe(c.id, "direct", f"asked about {c.id}", "42", "It is 42.") for c in request.chunks
         )

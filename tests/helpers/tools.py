@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.records import StudyItem
-from policies.base import NO_DIRECTIVES, Ask, Directives
+from policies.base import NO_DIRECTIVES, Ask, Directives, Model
 from tests.helpers.embedding import embed
 
 Generate = Callable[[str, float, int], str]  # prompt, temperature, seed
@@ -32,18 +32,24 @@ class FakeTools:
         self._logprob = logprob
         self._trial = trial
         self.prompts: list[str] = []
+        self.asked: dict[Model, list[str]] = {}  # prompts
         self.lessons: list[tuple[str, str]] = []
         self.trials: list[tuple[tuple[StudyItem, ...], tuple[StudyItem, ...], int, Directives]] = []
 
     def generate(self, asks: Sequence[Ask], temperature: float, seed: int) -> list[str]:
         self.prompts += [ask.prompt for ask in asks]
+        for ask in asks:
+            self.asked.setdefault(ask.model, []).append(ask.prompt)
         return [self._answer(ask.prompt, temperature, seed) for ask in asks]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return embed(texts)
 
-    def logprob(self, lessons: Sequence[tuple[str, str]]) -> list[float]:
+    def logprob(
+        self, lessons: Sequence[tuple[str, str]], model: Model = Model.PRACTISED
+    ) -> list[float]:
         self.lessons += lessons
+        self.asked.setdefault(model, []).extend(prompt for prompt, _ in lessons)
         return [self._logprob(prompt, answer) for prompt, answer in lessons]
 
     def trial(

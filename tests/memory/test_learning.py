@@ -110,3 +110,12 @@ def test_what_is_recited_and_what_it_is_compared_with(store: Store) -> None:
     assert store.taught().statements == (f"A.Md: {said}",)
     store.activate(0, "rollback")
     assert store.recited() == []
+
+
+def test_what_some_document_said_in_the_same_words(store: Store) -> None:
+    learn(store, add(store, "a.md"))
+    same, other = add(store, "b.md"), add(store, "c.md", "The name is Otter.")
+    batch = study(store, start(store, same, other))
+    assert store.said_before(batch.id) == {item.id for item in store.items(batch.id)[:2]}
+    store.activate(0, "rollback")
+    assert store.said_before(batch.id) == set()

@@ -5,7 +5,7 @@ import pytest
 
 from memory.records import Chunk
 from policies.alas import Alas, leaked, mastery, promotable, topics_of
-from policies.base import Candidate
+from policies.base import Candidate, Model
 from policies.selection import select, words
 from tests.helpers.tools import FakeTools
 
@@ -42,6 +42,14 @@ def test_topics_are_clusters_of_chunks() -> None:
 def test_mastery_is_how_little_is_lost_without_the_text() -> None:
     found = mastery(TRUSTED, {1: 0, 3: 1}, knowing(0.5))
     assert found == pytest.approx({0: exp(-3), 1: 0.5})
+
+
+def test_what_is_served_is_asked_without_the_text_and_the_reader_with_it() -> None:
+    tools = knowing(0.5)
+    mastery(TRUSTED, {1: 0, 3: 1}, tools)
+    closed, opened = tools.asked[Model.SERVED], tools.asked[Model.PRACTISED]
+    assert closed == [QUESTIONS[0].question, HIVES[0].question]
+    assert opened == [f"{one.chunk.text}\n\n{one.question}" for one in (QUESTIONS[0], HIVES[0])]
 
 
 def test_what_nobody_asked_about_or_is_no_number_is_not_known() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from memory.records import Chunk
-from policies.base import Candidate
+from policies.base import Candidate, Model
 from policies.pipeline import Pipeline
 from policies.r_zero import RZero, worth
 from tests.helpers.tools import FakeTools
@@ -65,6 +65,7 @@ def test_the_solver_does_not_see_the_text() -> None:
     tools = solver(What=3)
     RZero().score(OWN, tools, 0)
     assert set(tools.prompts) == set(QUESTIONS)
+    assert tools.asked.keys() == {Model.SERVED}
 
 
 def test_where_nothing_is_solved_the_middle_of_the_batch_is_the_edge() -> None:

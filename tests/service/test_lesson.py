@@ -11,6 +11,7 @@ from memory.records import Batch, DocumentState, Probe, Progress, Stage
 from service import lesson, wiring
 from service.config import Config, load
 from service.wiring import State
+from tests.helpers.stores import add, answers, learn, start, study
 
 
 class RejectingCycle:
@@ -85,3 +86,22 @@ def test_a_probe_that_is_never_asked_is_not_counted(
     (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")
     [batch] = lesson.learn(config, docs, lambda progress: None).batches
     assert (batch.stage, batch.probes) == (Stage.STUDIED, 1)
+
+
+def test_what_was_adopted_is_told_by_its_review(
+    config: Config, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AdoptingCycle(RejectingCycle):
+        def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
+            learn(self.store, add(self.store, "earlier.md"))
+            batch = study(
+                self.store, start(self.store, *self.store.documents(DocumentState.PENDING))
+            )
+            self.store.adopt(batch, "nothing is new")
+            self.store.save_review(answers(self.store.probes(batch.id)[:1], True))
+            return [self.store.batch(batch.id)]
+
+    monkeypatch.setattr(wiring, "open_cycle", lambda config, state, *others: AdoptingCycle(state))
+    (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")
+    [batch] = lesson.learn(config, docs, lambda progress: None).batches
+    assert (batch.probes, batch.right_before, batch.right_after) == (2, 1, 1)
