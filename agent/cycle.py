@@ -231,6 +231,7 @@ class Cycle:
             training=self._settings.train,
             endpoint=self._endpoint(),
             known=new.known,
+            familiar=new.familiar,
             served=self._adapter_path(batch.parent),
         )
 

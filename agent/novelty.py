@@ -17,6 +17,7 @@ class Novelty:
 
     chunks: tuple[Chunk, ...]
     known: frozenset[tuple[int, str]]  # (chunk, statement) in them: what was taught already
+    familiar: frozenset[str]  # statements in them that another document taught
 
 
 def find(store: Store, batch: Batch, chunk_words: int) -> Novelty:
@@ -38,7 +39,8 @@ def find(store: Store, batch: Batch, chunk_words: int) -> Novelty:
             new.append(chunk)
     store.save_repeated(batch, repeated)
     known = frozenset((one.chunk_id, one.statement) for one in repeated if one.statement)
-    return Novelty(tuple(new), known)
+    said = {statement for chunk in new for statement in statements(chunk)}
+    return Novelty(tuple(new), known, frozenset(said & set(store.recited())))
 
 
 def is_all_known(items: Sequence[StudyItem], known: Collection[int]) -> bool:

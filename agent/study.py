@@ -51,6 +51,7 @@ class StudyRequest:
     training: TrainSettings = _TRAINING  # of throw-away adapters, but for their tokens
     endpoint: Endpoint | None = None  # that writes; None: this process does
     known: frozenset[tuple[int, str]] = frozenset()  # (chunk, statement): taught already
+    familiar: frozenset[str] = frozenset()  # statements that other documents taught
     served: Path | None = None  # the adapter that answers people; None: the base does
 
 
@@ -60,8 +61,8 @@ def study(request: StudyRequest, report: Report) -> StudyPlan:
     with away_named():
         tools = _tools(request, report)
         studied = proposed(request, tools)
-        most, known = request.probes_per_chunk, request.known
-        plan = select(request.chunks, studied.trusted, most, request.seed, known)
+        most, known, familiar = request.probes_per_chunk, request.known, request.familiar
+        plan = select(request.chunks, studied.trusted, most, request.seed, known, familiar)
         found = faults(plan.probes, request.chunks, tools)
     return replace(
         plan,

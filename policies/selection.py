@@ -23,18 +23,20 @@ def select(
     probes_per_chunk: int,
     seed: int,
     known: Collection[tuple[int, str]] = (),
+    familiar: Collection[str] = (),
 ) -> StudyPlan:
     """Each fact is trained in every phrasing but one, which examines it if its chunk needs probes:
     the clearest, since what examines must be understood.
 
-    Of what is known, as (chunk id, statement), nothing is taught or asked anew. A candidate of kind
-    "probe" examines or is left out. Texts that were written are trained, and
-    sentences that no question leads to as they stand.
+    Of what is known, as (chunk id, statement), nothing is taught or asked anew; what is familiar,
+    since another document says it in the same words, examines where nothing else can. A candidate
+    of kind "probe" examines or is left out. Texts that were written are trained, and sentences that
+    no question leads to as they stand.
     """
     chance = random.Random(seed)
     asking = _by_fact([one for one in trusted if one.kind != "text"])
     facts = {fact: group for fact, group in asking.items() if fact[:2] not in known}
-    examined = _examined(facts, trusted, probes_per_chunk, chance)
+    examined = _examined(facts, trusted, probes_per_chunk, chance, familiar)
     probes = [_probe(one) for one in examined.values()]
     taught = [
         one
@@ -89,12 +91,14 @@ def _examined(
     clarity: Mapping[Candidate, float],
     per_chunk: int,
     chance: random.Random,
+    familiar: Collection[str],
 ) -> dict[_Fact, Candidate]:
     """The clearest phrasing of the clearest facts of each chunk, if there is another one
-    to teach the fact by; what was written to examine comes first."""
+    to teach the fact by; what was written to examine comes first, what is familiar last."""
     chosen: dict[_Fact, Candidate] = {}
     counts: defaultdict[int, int] = defaultdict(int)
-    for fact, one in _clearest(facts, clarity, chance):
+    clearest = _clearest(facts, clarity, chance)
+    for fact, one in sorted(clearest, key=lambda pair: pair[0][1] in familiar):
         if counts[fact[0]] < per_chunk:
             chosen[fact] = one
             counts[fact[0]] += 1

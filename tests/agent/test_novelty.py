@@ -78,6 +78,15 @@ def test_of_a_first_version_all_is_new() -> None:
     assert new.known == frozenset()
 
 
+def test_what_another_document_taught_is_familiar_and_new_all_the_same() -> None:
+    store = memory_store()
+    learn(store, PORTS)
+    batch = start(store, add(store, "b.md", PORTS.replace("9090", "9191")))
+    new = find(store, batch, 20)
+    assert new.known == frozenset()
+    assert new.familiar == {"The port of Otter is 8080."}
+
+
 def test_one_sentence_of_a_chunk_is_new() -> None:
     store = memory_store()
     learn(store, PORTS)

@@ -70,6 +70,19 @@ def test_what_is_known_is_neither_taught_nor_asked_anew() -> None:
     assert CHUNK.text in {item.answer for item in elsewhere.items}
 
 
+def test_what_another_document_says_too_is_asked_last() -> None:
+    new = "Its name is Otter."
+    named = [
+        replace(one, evidence=new, answer="Otter")
+        for one in (candidate("qa", "What is it called?"), candidate("qa", "Which name has it?"))
+    ]
+    clarity = sure(PHRASINGS) | dict.fromkeys(named, 0.5)
+    for familiar, asked in (([], CHUNK.text), ([CHUNK.text], new)):
+        plan = select([CHUNK], clarity, 1, 1, familiar=familiar)
+        assert [probe.statement for probe in plan.probes] == [asked]
+    assert {item.answer for item in plan.items} == {CHUNK.text, new}  # taught all the same
+
+
 def test_a_question_that_leads_to_two_sentences_is_dropped() -> None:
     other = replace(candidate("qa", "which port"), evidence="Another listens on port 9481.")
     doubtful = [candidate("qa", "Which port?"), other]
