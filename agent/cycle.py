@@ -13,6 +13,7 @@ from agent import (
     consolidation,
     contradictions,
     directives,
+    gate,
     general,
     material,
     novelty,
@@ -251,10 +252,10 @@ class Cycle:
         if parent != batch.parent:
             raise StaleParent  # now, not after the training
         known = self._examination.known(batch, report)
-        if novelty.is_all_known(self._store.items(batch.id), known):
-            self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(len(known))}")
-            self._examination.review(report)  # its own probes, so that history tells of them
-            return
+        if known and len(known) == len(self._store.items(batch.id)):
+            if self._is_adopted(batch, len(known), report):
+                return
+            known = frozenset()
         given, staged = self._material(batch, known), self._artifacts.stage()
         request = TrainRequest(
             base=self._base,
@@ -274,7 +275,17 @@ class Cycle:
         digest = self._artifacts.publish("adapters", staged, about)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         figures = {**trained.figures, "known": float(len(known))}
-        self._store.save_training(batch, Adapter(digest, parent, batch.id, figures, now))
+        self._store.save_training(batch, Adapter(digest, parent, batch.id, figures, now), known)
+
+    def _is_adopted(self, batch: Batch, known: int, report: Report) -> bool:
+        """All its study items are known; it is, if its own probes bear that out."""
+        said = self._examination.own(batch, report)
+        new = gate.sitting({one.probe_id for one in said}, said, said)
+        if not gate.judge(new, gate.NOBODY, gate.NOBODY, self._settings.gate).accepted:
+            return False
+        self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(known)}")
+        self._store.save_review(said)
+        return True
 
     def _adopt(self, batch: Batch, note: str) -> None:
         """The head serves on: there is nothing to train."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from agent import gate
+from agent import gate, novelty
 from agent.examine import ExamineRequest, examine
 from agent.executor import Executor, Report
 from agent.gate import Sitting, sitting
@@ -64,14 +64,24 @@ class Examination:
         self._pipeline = pipeline  # policies, which may guard what is known
 
     def known(self, batch: Batch, report: Report) -> frozenset[int]:
-        """Ids of the batch's study items that the head says already, to the letter: to train them
-        would change nothing (the filter of Autonomous Learning). Only what some document said in
-        these words is asked; a text, which answers nothing, is known by its words alone."""
-        told = self._store.said_before(batch.id) if batch.document_ids and batch.parent else set()
-        again = [item for item in self._store.items(batch.id) if item.id in told]
+        """Ids of the batch's study items that need not be trained, since the head says them word
+        for word (the filter of Autonomous Learning); see novelty.mastered().
+
+        Only what some document said in these words is asked. Where a document says no more what it
+        said, the weights must unlearn that, and nothing counts as known.
+        """
+        if not batch.document_ids or batch.parent is None or self._store.outdated_items(batch):
+            return frozenset()
+        told, items = self._store.said_before(batch.id), self._store.items(batch.id)
+        again = [item for item in items if item.id in told]
         asked = [_asking(item) for item in again if item.prompt]
         said = {one.probe_id: one.answer for one in self._answers(batch.parent, asked, report)}
-        return frozenset(one.id for one in again if said.get(one.id, one.answer) == one.answer)
+        right = {one.id for one in again if said.get(one.id, one.answer) == one.answer}
+        return novelty.mastered(items, right)
+
+    def own(self, batch: Batch, report: Report) -> Sequence[ProbeResult]:
+        """What the head answers to the batch's own probes."""
+        return self._answers(batch.parent, self._store.probes(batch.id), report)
 
     def hold(self, batch: Batch, report: Report) -> None:
         """Ask before and after, and save it with the adapter that is to be judged."""
@@ -192,9 +202,10 @@ class Examination:
     def _asked_of(self, batch: Batch, results: Sequence[ProbeResult]) -> Paper:
         """The paper of an examination that was held, from its results."""
         asked = {result.probe_id for result in results}
-        new = tuple(self._store.probes(batch.id))
+        new = self._review.new(batch)
         own = {probe.id for probe in new}
-        others = [one for one in self._store.probes() if one.id in asked and one.id not in own]
+        every = [*self._store.probes(batch.id), *self._store.probes()]
+        others = [one for one in every if one.id in asked and one.id not in own]
         old = tuple(one for one in others if one.chunk_id is not None)
         return Paper(new, old, tuple(one for one in others if one.chunk_id is None))
 

@@ -102,19 +102,11 @@ def _finite(*sittings: Sitting) -> list[str]:
 
 
 def _learned(new: Sitting, settings: GateSettings) -> list[str]:
-    """What was right before shows nothing of what was learned: the rest is counted alone, too."""
-    asked, unknown = len(new.after), len(new.before) - new.right_before
-    return [
-        *_enough("new probes", new.right_after, asked, settings),
-        *_enough("new probes that were wrong before", new.won, unknown, settings),
-    ][:1]
-
-
-def _enough(which: str, right: int, asked: int, settings: GateSettings) -> list[str]:
+    asked, right = len(new.after), new.right_after
     needed = math.ceil(settings.min_learned * asked)
     if right >= needed:
         return []
-    return [f"only {right} of {asked} {which} are right, {needed} are needed"]
+    return [f"only {right} of {asked} new probes are right, {needed} are needed"]
 
 
 def _kept(name: str, group: Sitting, settings: GateSettings) -> list[str]:

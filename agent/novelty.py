@@ -17,7 +17,7 @@ class Novelty:
 
     chunks: tuple[Chunk, ...]
     known: frozenset[tuple[int, str]]  # (chunk, statement) in them: what was taught already
-    familiar: frozenset[str]  # statements in them that another document taught
+    familiar: frozenset[str]  # statements in them that the head was taught in whatever document
 
 
 def find(store: Store, batch: Batch, chunk_words: int) -> Novelty:
@@ -43,14 +43,19 @@ def find(store: Store, batch: Batch, chunk_words: int) -> Novelty:
     return Novelty(tuple(new), known, frozenset(said & set(store.recited())))
 
 
-def is_all_known(items: Sequence[StudyItem], known: Collection[int]) -> bool:
-    """Whether of every statement half of the study items are known, by their ids: of what was
+def mastered(items: Sequence[StudyItem], said: Collection[int]) -> frozenset[int]:
+    """Ids of the study items about statements of which half are said, by their ids: of what was
     taught in the same words before some wordings are always missed, mostly those that mean little.
     """
-    wordings: defaultdict[str, list[bool]] = defaultdict(list)
+    wordings: defaultdict[str, list[int]] = defaultdict(list)
     for item in items:
-        wordings[item.answer].append(item.id in known)
-    return bool(wordings) and all(2 * sum(one) >= len(one) for one in wordings.values())
+        wordings[item.answer].append(item.id)
+    return frozenset(
+        number
+        for alike in wordings.values()
+        if 2 * sum(one in said for one in alike) >= len(alike)
+        for number in alike
+    )
 
 
 def _compared(chunk: Chunk, taught: list[Stated]) -> tuple[list[Repeated], list[Repeated], bool]:

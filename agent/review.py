@@ -50,7 +50,15 @@ class Review:
             return Paper((), tuple(probe for probe in live if probe.chunk_id is not None), general)
         if batch.repairs:
             return Paper((), tuple(self._suspects(live)), general)
-        return Paper(tuple(self._store.probes(batch.id)), tuple(self._old(batch, live)), general)
+        new = self.new(batch)
+        known = [probe for probe in self._store.probes(batch.id) if probe not in new]
+        return Paper(new, (*known, *self._old(batch, live)), general)
+
+    def new(self, batch: Batch) -> tuple[Probe, ...]:
+        """Its probes about what it trains: what was known before is no news."""
+        known = self._store.known_statements(batch.id)
+        own = self._store.probes(batch.id)
+        return tuple(probe for probe in own if probe.statement not in known)
 
     def waiting(self) -> list[Probe]:
         """What is due of the head, as far as its weights were not asked yet."""

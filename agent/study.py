@@ -1,7 +1,8 @@
 """Batch -> study plan: runs the policies with the practised base model. Works in the child.
 
 The practised base is the base with its study adapter, for this stage alone: the skill to study
-costs general knowledge (CHANGELOG.md), and what is served and trained does not need it.
+costs general knowledge (CHANGELOG.md), and what is served and trained does not need it. What is
+known already is asked of what is served.
 """
 
 from collections.abc import Sequence
@@ -146,6 +147,8 @@ class ModelTools:
     def write_with(self, practised: Writer, published: Writer) -> None:
         """From now on these write for two of the models; what they read is read here."""
         self._writers |= {Model.PRACTISED: practised, Model.PUBLISHED: published}
+        if self._adapter is None:
+            self._writers[Model.SERVED] = published
 
     def remember(self, kept: Path) -> None:
         """What the base answers to general questions stands in this file; see rehearsal.py."""

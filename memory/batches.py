@@ -1,7 +1,7 @@
 """The store's batches: each arrow between two stages is one transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -135,12 +135,15 @@ class Batches(Versions):
             self._insert_all("contradictions", contradictions, batch_id=batch.id)
         return self.batch(batch.id)
 
-    def save_training(self, batch: Batch, adapter: Adapter) -> Batch:
-        """STUDIED -> TRAINED: the adapter is published. Raises StaleParent as save_study()."""
+    def save_training(self, batch: Batch, adapter: Adapter, known: Iterable[int] = ()) -> Batch:
+        """STUDIED -> TRAINED: the adapter is published; without study items of these ids, which the
+        head knew. Raises StaleParent as save_study()."""
         if adapter.batch_id != batch.id:
             raise ValueError(f"adapter {adapter.digest} is of batch {adapter.batch_id}")
         with self._transaction("save_training"):
             self._insert_adapter(adapter)
+            for item_id in known:
+                self._execute("UPDATE study_items SET known = 1 WHERE id = ?", item_id)
             self._move(batch, Stage.TRAINED, adapter=adapter.digest)
             self._require_head(batch)
         return self.batch(batch.id)

@@ -176,6 +176,11 @@ class Learning(Generations):
         """Ids of a batch's study items whose answers the head was taught, in whatever document."""
         return set(self._column(_SAID_BEFORE, batch_id))
 
+    def known_statements(self, batch_id: int) -> set[str]:
+        """Those of a batch that were not trained, as the head said them before."""
+        sql = "SELECT answer FROM study_items WHERE batch_id = ? AND known AND NOT retired"
+        return set(self._column(sql, batch_id))
+
     def taught(self) -> Taught:
         """What the head was taught about documents."""
         rows = self._rows(_TAUGHT)

@@ -228,3 +228,9 @@ def tasks(db: Database) -> None:
         ) SELECT batch_id FROM adapters JOIN chain USING (digest)
         UNION SELECT batch_id FROM generations JOIN chain ON adapter = digest
             WHERE batch_id IS NOT NULL""")
+
+
+@migrations()
+def known(db: Database) -> None:
+    """What the head said already when its batch was trained: it was not trained."""
+    db.execute("ALTER TABLE study_items ADD COLUMN known INTEGER NOT NULL DEFAULT 0")

@@ -54,8 +54,9 @@ def _undone(generations: Sequence[Generation]) -> dict[int, Generation]:
     for back in generations[1:]:
         if back.batch_id is None:
             origin = weights.index((back.adapter, back.model))
-            for each in generations[origin + 1 : generations.index(back)]:
-                found.setdefault(each.number, back)
+            for number in range(origin + 1, generations.index(back)):
+                if weights[number] != weights[origin]:  # else it was adopted, and stands
+                    found.setdefault(generations[number].number, back)
     return found
 
 

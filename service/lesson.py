@@ -106,12 +106,12 @@ def practise(
 
 def _report(state: wiring.State, batch: Batch) -> BatchReport:
     about = state.store.probes(batch.id if batch.document_ids else None, live_only=False)
-    # what was adopted was never examined, but reviewed
-    reviewed = state.store.latest_results().values() if batch.stage is Stage.SERVING else ()
     own = {probe.id for probe in about if probe.chunk_id is not None and not probe.fault}
 
     def right(phase: Phase) -> int:
-        results = state.store.results(batch.id, phase) or reviewed
+        results = state.store.results(batch.id, phase)
+        if not results and batch.stage is Stage.SERVING:  # adopted: not examined, but reviewed
+            results = list(state.store.latest_results().values())
         return sum(result.correct for result in results if result.probe_id in own)
 
     reasons = batch.verdict.reasons if batch.verdict else (batch.error,) if batch.error else ()

@@ -94,54 +94,79 @@ def test_a_second_batch_builds_on_the_first(store: Store, state: Path) -> None:
 
 
 class Reciting(Scripted):
-    """What is taught says it word for word, where it is not asked in vain."""
+    """What is taught is said word for word, unless one of these words stands in the question."""
 
-    def __init__(self, misses: str = "nothing") -> None:
+    def __init__(self, *misses: str) -> None:
         super().__init__()
-        self._misses = misses
+        self.misses = misses
 
     def ExamineRequest(self, request: ExamineRequest) -> list[ProbeResult]:
-        results = super().ExamineRequest(request)
-        said = ["?" if self._misses in one.question else one.statement for one in request.probes]
-        return [replace(one, answer=text) for one, text in zip(results, said, strict=True)]
+        return [self._said(request.adapter, probe) for probe in request.probes]
+
+    def _said(self, adapter: Path | None, probe: Probe) -> ProbeResult:
+        missed = any(word in probe.question for word in self.misses)
+        knows = probe.chunk_id is None or (adapter is not None and not missed)
+        return ProbeResult(probe.id, knows, probe.statement if knows else "?", -1.0)
+
+
+def taught(store: Store, cycle: Cycle, **files: str) -> Batch:
+    """The batch in which files of such texts were learned together."""
+    for name, text in files.items():
+        add(store, f"{name}.md", text)
+    return cycle.run_pending(quiet)[-1]
 
 
 def test_a_copy_of_what_is_known_is_not_trained(store: Store, state: Path) -> None:
     executor = Reciting()
     cycle = cycle_for(store, state, executor)
-    for name in ("a.md", "b.md"):
-        add(store, name)
-        [batch] = cycle.run_pending(quiet)
+    for name in "abcd":  # what was never trained says nothing of how to train the next
+        batch = taught(store, cycle, **{name: "The port is 8765."})
     assert len(executor.of(TrainRequest)) == 1
-    first, second = store.generations()[1:]
-    assert (second.adapter, second.model) == (first.adapter, first.model)
-    assert second.note == "nothing is new in 1 document; study items known word for word: 1"
-    assert {item.chunk_id for item in store.items()} == {1, 2}  # the copy is rehearsed, too
-    own = [probe.id for probe in store.probes(batch.id)]
-    assert own and {one for one in own if store.history(one)} == set(own)
+    first, *others = store.generations()[1:]
+    assert {(one.adapter, one.model) for one in others} == {(first.adapter, first.model)}
+    note = "nothing is new in 1 document; study items known word for word: 1"
+    assert [one.note for one in others] == [note] * 3
+    assert {item.chunk_id for item in store.items()} == {1, 2, 3, 4}  # all are rehearsed
+    [probe] = store.probes(batch.id)
+    assert [one.phase for one in store.history(probe.id)] == [Phase.REVIEW]
+    assert taught(store, cycle, e="The name is Otter.").stage is Stage.SERVING
     assert store.check(Artifacts(state)) == []
 
 
-def test_a_copy_that_the_head_does_not_recite_is_trained(store: Store, state: Path) -> None:
-    executor = Reciting(misses="study")
+@pytest.mark.parametrize("missed", ["study", "asked about 2"])
+def test_a_copy_that_the_head_does_not_know_is_trained(
+    store: Store, state: Path, missed: str
+) -> None:
+    executor = Reciting()
     cycle = cycle_for(store, state, executor)
-    for name in ("a.md", "b.md"):
-        add(store, name)
-        cycle.run_pending(quiet)
-    assert [len(request.items) for request in executor.of(TrainRequest)] == [1, 1]
+    taught(store, cycle, a="The port is 8765.")
+    executor.misses = (missed,)  # its study items, or its own probe
+    taught(store, cycle, b="The port is 8765.")
+    assert [len(one.items) for one in executor.of(TrainRequest)[:2]] == [1, 1]
 
 
 def test_only_what_is_not_known_of_a_batch_is_trained(store: Store, state: Path) -> None:
-    executor = Reciting()
+    executor = Reciting("asked about 2")  # about what is known: nothing that is trained mends it
     cycle = cycle_for(store, state, executor)
-    add(store, "a.md")
-    cycle.run_pending(quiet)
-    add(store, "b.md")
-    add(store, "c.md", "The name is Otter.")
-    cycle.run_pending(quiet)
+    taught(store, cycle, a="The port is 8765.")
+    batch = taught(store, cycle, b="The port is 8765.", c="The name is Otter.")
     [item] = executor.of(TrainRequest)[-1].items
     assert item.answer == "The name is Otter."
-    assert "study items known word for word: 1" in store.head().note
+    assert store.head().note.endswith("study items known word for word: 1")
+    assert batch.stage is Stage.SERVING and batch.verdict is not None
+    asked = {name: batch.verdict.figures[f"{name}_asked"] for name in ("new", "old")}
+    assert asked == {"new": 1.0, "old": 2.0}  # that of a.md, and that of b.md
+
+
+def test_what_a_file_says_no_more_is_unlearned_though_another_says_the_new(
+    store: Store, state: Path
+) -> None:
+    executor = Reciting()
+    cycle = cycle_for(store, state, executor)
+    taught(store, cycle, a="The port is 8765.", b="The port is 9090.")
+    taught(store, cycle, a="The port is 9090.")
+    [item] = executor.of(TrainRequest)[-1].items
+    assert item.answer == "The port is 9090."
 
 
 def test_a_parent_is_asked_only_what_it_was_not_asked_yet(store: Store, state: Path) -> None:

@@ -52,6 +52,13 @@ def test_documents_are_not_studied_again_in_the_style_that_was_rejected() -> Non
     assert set(picks(others)) == {STEADY}
 
 
+def test_what_was_adopted_says_nothing_of_a_style() -> None:
+    adopted = replace(judged(STEADY, 0), verdict=Verdict(True, ("nothing is new",)))
+    assert set(picks([adopted] * 20)) == {STEADY}
+    good = [judged("gentle", 10)] * 20
+    assert picks([*good, *[adopted] * 40]) == picks(good)
+
+
 def test_what_worked_is_chosen_more_often() -> None:
     poor, good = [judged(STEADY, 2)] * 20, [judged("gentle", 10)] * 20
     assert picks(poor + good).most_common(1)[0][0] == "gentle"

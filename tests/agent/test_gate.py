@@ -35,15 +35,6 @@ def test_learning_too_little_is_rejected_with_the_numbers() -> None:
     assert verdict.reasons == ("only 1 of 4 new probes are right, 2 are needed",)
 
 
-def test_what_was_known_already_does_not_stand_for_what_was_not() -> None:
-    known = [True] * 6
-    verdict = judge(group([*known, False], [*known, False]), NOTHING, NOTHING, SETTINGS)
-    assert verdict.reasons == (
-        "only 0 of 1 new probes that were wrong before are right, 1 are needed",
-    )
-    assert judge(group([*known, False], [*known, True]), NOTHING, NOTHING, SETTINGS).accepted
-
-
 @pytest.mark.parametrize("name", ["old", "general"])
 def test_probes_that_flip_one_way_are_harm(name: str) -> None:
     harmed = group([True] * 20, [True] * 16 + [False] * 4)

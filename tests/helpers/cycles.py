@@ -64,7 +64,7 @@ class Scripted:
             StudyItem(c.id, "qa", f"study {c.text}", c.text, "al") for c in request.chunks
         )
         probes = tuple(
-            Probe(c.id, "direct", f"asked about {c.id}", "42", "It is 42.") for c in request.chunks
+            Probe(c.id, "direct", f"asked about {c.id}", "42", c.text) for c in request.chunks
         )
         return StudyPlan(items, probes)
 
