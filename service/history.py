@@ -1,6 +1,6 @@
 """`learnd history`, `/v1/history`: per document what is known, what slipped, what repaired it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from memory.store import Conflict, Moment, Recall, Store
 def rows(store: Store) -> list[dict[str, Any]]:
     """A row a version of a document, with its story in words and in numbers."""
     moments = groupby(store.moments(), key=lambda one: (one.path, one.version))
-    conflicts, undone = store.conflicts(), _undone(store.generations())
+    conflicts, undone = store.conflicts(), _undone(store)
     return [_row(path, version, list(told), conflicts, undone) for (path, version), told in moments]
 
 
@@ -21,11 +21,11 @@ def _row(
     version: int,
     told: Sequence[Moment],
     conflicts: Sequence[Conflict],
-    undone: Mapping[int, Generation],
+    undone: Mapping[tuple[str, int], Generation],
 ) -> dict[str, Any]:
     mine = (one for one in conflicts if (one.path, one.version) == (path, version))
     against = dict.fromkeys(f"contradicts {one.earlier_path}" for one in mine)
-    back = undone.get(told[0].generation)
+    back = undone.get((path, version))
     story = [*map(_told, told), f"{back.name}: {back.note}" if back else "", *against]
     return {
         "path": path,
@@ -47,17 +47,26 @@ def _told(moment: Moment) -> str:
     return f"g{moment.generation}: {', '.join(changes)} of {moment.asked}"
 
 
-def _undone(generations: Sequence[Generation]) -> dict[int, Generation]:
-    """Of each generation that was taken back, the rollback that did it first."""
-    found: dict[int, Generation] = {}
+def _undone(store: Store) -> dict[tuple[str, int], Generation]:
+    """Of each version of a document that was taken back, the rollback that did it first."""
+    found: dict[tuple[str, int], Generation] = {}
+    for back, undone in _rollbacks(store.generations()):
+        for document_id in store.batch(undone).document_ids:
+            document = store.document(document_id)
+            found.setdefault((document.path, document.version), back)
+    return found
+
+
+def _rollbacks(generations: Sequence[Generation]) -> Iterator[tuple[Generation, int]]:
+    """Each rollback with each batch that it took back, in order."""
     weights = [(each.adapter, each.model) for each in generations]
     for back in generations[1:]:
         if back.batch_id is None:
             origin = weights.index((back.adapter, back.model))
-            for number in range(origin + 1, generations.index(back)):
-                if weights[number] != weights[origin]:  # else it was adopted, and stands
-                    found.setdefault(generations[number].number, back)
-    return found
+            for one in generations[origin + 1 : generations.index(back)]:
+                # what has the same weights was adopted, and stands
+                if one.batch_id is not None and (one.adapter, one.model) != weights[origin]:
+                    yield back, one.batch_id
 
 
 def draw(recall: Sequence[Recall], file: Path) -> None:

@@ -26,7 +26,6 @@ from memory.records import (
     DocumentState,
     Phase,
     Probe,
-    ProbeResult,
     Progress,
     Stage,
     StudyItem,
@@ -34,7 +33,7 @@ from memory.records import (
 from memory.store import Store
 from memory.testing import memory_store
 from policies.base import StudyPlan
-from tests.helpers.cycles import Scripted, cycle_for, quiet
+from tests.helpers.cycles import Reciting, Scripted, cycle_for, quiet
 from tests.helpers.stores import add
 
 
@@ -91,22 +90,6 @@ def test_a_second_batch_builds_on_the_first(store: Store, state: Path) -> None:
     assert any("text of a.md" in item.prompt for item in second.rehearsed)
     asked = {probe.question for probe in executor.of(ExamineRequest)[-1].probes}
     assert {"asked about 1", "asked about 2"} <= asked
-
-
-class Reciting(Scripted):
-    """What is taught is said word for word, unless one of these words stands in the question."""
-
-    def __init__(self, *misses: str) -> None:
-        super().__init__()
-        self.misses = misses
-
-    def ExamineRequest(self, request: ExamineRequest) -> list[ProbeResult]:
-        return [self._said(request.adapter, probe) for probe in request.probes]
-
-    def _said(self, adapter: Path | None, probe: Probe) -> ProbeResult:
-        missed = any(word in probe.question for word in self.misses)
-        knows = probe.chunk_id is None or (adapter is not None and not missed)
-        return ProbeResult(probe.id, knows, probe.statement if knows else "?", -1.0)
 
 
 def taught(store: Store, cycle: Cycle, **files: str) -> Batch:

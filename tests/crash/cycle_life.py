@@ -1,5 +1,5 @@
-"""Take two texts and a task in, learn and consolidate them, with scripted heavy work: what can be
-killed and run again."""
+"""Take two texts and a task in, learn them, then a copy of one, and consolidate, with scripted
+heavy work: what can be killed and run again."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from memory.index import TextIndex
 from memory.records import Progress
 from memory.store import Store
 from policies.examples import Example, written
-from tests.helpers.cycles import Scripted
+from tests.helpers.cycles import Reciting
 from tests.helpers.embedding import DIMENSION, embed
 from tests.helpers.stores import digest_of, stamp_of
 
@@ -30,14 +30,16 @@ def live(state: Path, failpoint: str = "") -> None:
         examples = written([Example(f"number {n}", str(n % 2)) for n in range(12)])
         files = {"a.md": "text of a", "b.md": "text of b", "odd.jsonl": examples}
         for name, text in files.items():
-            store.add_document(name, stamp_of(name), digest_of(name), name, text)
+            store.add_document(name, stamp_of(name), digest_of(name), "Text", text)
         cycle = Cycle(
             store=store,
             artifacts=artifacts,
             index=TextIndex(state, "probes", embed, DIMENSION),
-            executor=Scripted(),
+            executor=Reciting(),
             settings=PipelineSettings(consolidate=ConsolidateSettings(after=1, idle_seconds=0)),
             base=Path("base"),
         )
+        cycle.run_pending(quiet)
+        store.add_document("copy.md", stamp_of("c"), digest_of("c"), "Text", files["a.md"])
         cycle.run_pending(quiet)
         cycle.consolidate(quiet)

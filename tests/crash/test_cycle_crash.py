@@ -19,10 +19,12 @@ POINTS = sorted(name for name in FAILPOINTS if name.startswith("cycle."))
 def assert_learned_once(state: Path) -> None:
     with Store.open(state / "learnd.db") as store:
         assert store.check(Artifacts(state)) == []
-        assert [one.state for one in store.documents()] == [DocumentState.LEARNED] * 3
-        assert [one.number for one in store.generations()] == [0, 1, 3]
+        assert [one.state for one in store.documents()] == [DocumentState.LEARNED] * 4
+        assert [one.number for one in store.generations()] == [0, 1, 3, 4]
+        first, copy = store.generation(1), store.generation(3)
+        assert copy.adapter == first.adapter
         assert [(one.number, one.task) for one in store.tasks()] == [(2, "odd")]
-        assert [one.consolidates for one in store.batches()] == [False, False, True]
+        assert [one.consolidates for one in store.batches()] == [False, False, False, True]
 
 
 def test_there_is_a_failpoint_for_every_stage_that_works() -> None:
@@ -37,7 +39,7 @@ def test_a_killed_daemon_goes_on_where_it_was(state: Path, point: str) -> None:
     assert_learned_once(state)
 
 
-@pytest.mark.parametrize("turn", [2, 3])  # the task, and the consolidation
+@pytest.mark.parametrize("turn", [2, 3])  # the task; the copy, or the consolidation
 @pytest.mark.parametrize("point", POINTS)
 def test_what_was_killed_later_goes_on_where_it_was(state: Path, point: str, turn: int) -> None:
     assert exit_code(live, state, f"{point}:{turn}") == -SIGKILL

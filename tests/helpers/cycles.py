@@ -95,6 +95,22 @@ class Scripted:
         return [request for request in self.requests if isinstance(request, kind)]
 
 
+class Reciting(Scripted):
+    """What is taught is said word for word, unless one of these words stands in the question."""
+
+    def __init__(self, *misses: str) -> None:
+        super().__init__()
+        self.misses = misses
+
+    def ExamineRequest(self, request: ExamineRequest) -> list[ProbeResult]:
+        return [self._said(request.adapter, probe) for probe in request.probes]
+
+    def _said(self, adapter: Path | None, probe: Probe) -> ProbeResult:
+        missed = any(word in probe.question for word in self.misses)
+        knows = probe.chunk_id is None or (adapter is not None and not missed)
+        return ProbeResult(probe.id, knows, probe.statement if knows else "?", -1.0)
+
+
 def cycle_for(
     store: Store,
     state: Path,

@@ -5,7 +5,7 @@ from pathlib import Path
 from memory.store import Recall
 from memory.testing import memory_store
 from service import history
-from tests.helpers.stores import add, learn
+from tests.helpers.stores import add, answers, learn, start, study
 from tests.memory.test_history import learn_another
 from tests.service.test_documents import contradicted
 
@@ -34,6 +34,22 @@ def test_a_story_tells_what_was_taken_back_and_why() -> None:
         "a.md": "g1: 2 learned of 2",
         "b.md": "g2: 2 learned of 2; g3: rollback to g1: a server answers 0 of 2",
         "c.md": "g4: 2 learned of 2",
+    }
+
+
+def test_what_was_adopted_stands_when_its_weights_are_served_again() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    batch = study(store, start(store, add(store, "b.md")))
+    store.adopt(batch, "nothing is new")
+    store.save_review(answers(store.probes(batch.id), True))
+    learn(store, add(store, "c.md", "The name is Otter."))
+    store.activate(2, "rollback to g2")
+    stories = {row["path"]: row["story"] for row in history.rows(store)}
+    assert stories == {
+        "a.md": "g1: 2 learned of 2",
+        "b.md": "g2: 2 learned of 2",
+        "c.md": "g3: 2 learned of 2; g4: rollback to g2",
     }
 
 

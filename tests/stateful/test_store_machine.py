@@ -42,6 +42,9 @@ class StoreMachine(RuleBasedStateMachine):
     def is_merged(self) -> bool:
         return self.has_batch() and self.batch.stage == Stage.MERGED
 
+    def is_studied(self) -> bool:
+        return self.has_batch() and self.batch.stage == Stage.STUDIED and not self.batch.task
+
     @rule(path=PATHS, text=TEXTS)
     def add_file(self, path: str, text: str) -> None:
         added = self.store.add_document(path, stamp_of(text), digest_of(text), path, text)
@@ -120,6 +123,25 @@ class StoreMachine(RuleBasedStateMachine):
                 assert self.store.held_batches() == held
             else:
                 self.head = self.last
+
+    @precondition(is_studied)
+    @rule()
+    def adopt(self) -> None:
+        """The head says already what the batch would teach."""
+        store, batch, head = self.store, self.batch, self.store.head()
+        if head.adapter != batch.parent:
+            with pytest.raises(StaleParent):
+                store.adopt(batch, "known")
+        elif head.adapter is None:
+            with pytest.raises(ValueError, match="nobody taught"):
+                store.adopt(batch, "known")
+        else:
+            generation = store.adopt(batch, "known")
+            self.last += 1
+            self.head = self.last
+            assert generation.number == self.last
+            assert (generation.adapter, generation.model) == (head.adapter, head.model)
+            assert batch.id in store.held_batches()
 
     @precondition(has_batch)
     @rule()
