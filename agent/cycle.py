@@ -22,7 +22,7 @@ from agent import (
 from agent.adaptation import AdaptRequest, adapt
 from agent.batching import choose
 from agent.endpoint import Endpoint
-from agent.examination import Examination
+from agent.examination import Examination, Known
 from agent.executor import Executor, Report
 from agent.material import Material
 from agent.merge import MergeRequest, merge
@@ -252,14 +252,17 @@ class Cycle:
         if parent != batch.parent:
             raise StaleParent  # now, not after the training
         known = self._examination.known(batch, report)
-        if known and len(known) == len(self._store.items(batch.id)):
-            if self._is_adopted(batch, len(known), report):
-                return
-            known = frozenset()
-        given, staged = self._material(batch, known), self._artifacts.stage()
+        if not known.everything:
+            self._learn(batch, known, report)
+        elif not self._is_adopted(batch, known, report):
+            self._learn(batch, Known(), report)
+
+    def _learn(self, batch: Batch, known: Known, report: Report) -> None:
+        given, staged = self._material(batch, known.items), self._artifacts.stage()
+        parent = self._adapter_path(batch.parent)
         request = TrainRequest(
             base=self._base,
-            parent=None if batch.consolidates else self._adapter_path(parent),
+            parent=None if batch.consolidates else parent,
             output=staged,
             items=given.items,
             rehearsed=given.rehearsed,
@@ -271,19 +274,20 @@ class Cycle:
             activations=None if batch.task else self._artifacts.root / _ACTIVATIONS,
         )
         trained = self._executor.run(train, request, report)
-        about = {"batch": batch.id, "parent": parent, "seed": request.seed, **trained.figures}
-        digest = self._artifacts.publish("adapters", staged, about)
+        about = {"batch": batch.id, "parent": batch.parent, "seed": request.seed}
+        digest = self._artifacts.publish("adapters", staged, {**about, **trained.figures})
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        figures = {**trained.figures, "known": float(len(known))}
-        self._store.save_training(batch, Adapter(digest, parent, batch.id, figures, now), known)
+        figures = {**trained.figures, "known": float(len(known.items))}
+        adapter = Adapter(digest, batch.parent, batch.id, figures, now)
+        self._store.save_training(batch, adapter, known.items)
 
-    def _is_adopted(self, batch: Batch, known: int, report: Report) -> bool:
-        """All its study items are known; it is, if its own probes bear that out."""
+    def _is_adopted(self, batch: Batch, known: Known, report: Report) -> bool:
+        """Nothing in it is new; it is, if its own probes bear that out."""
         said = self._examination.own(batch, report)
         new = gate.sitting({one.probe_id for one in said}, said, said)
         if not gate.judge(new, gate.NOBODY, gate.NOBODY, self._settings.gate).accepted:
             return False
-        self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(known)}")
+        self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(len(known.items))}")
         self._store.save_review(said)
         return True
 

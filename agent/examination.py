@@ -42,6 +42,14 @@ class _Candidate:
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What need not be trained."""
+
+    items: frozenset[int] = frozenset()  # ids, of statements that the head knows
+    everything: bool = False  # there are no other statements
+
+
 class Examination:
     """Examines batches. Writes what was answered to the store."""
 
@@ -63,21 +71,23 @@ class Examination:
         self._base = base
         self._pipeline = pipeline  # policies, which may guard what is known
 
-    def known(self, batch: Batch, report: Report) -> frozenset[int]:
-        """Ids of the batch's study items that need not be trained, since the head says them word
-        for word (the filter of Autonomous Learning); see novelty.mastered().
+    def known(self, batch: Batch, report: Report) -> Known:
+        """What the head says word for word when it is asked the batch's study items (the filter of
+        Autonomous Learning).
 
         Only what some document said in these words is asked. Where a document says no more what it
         said, the weights must unlearn that, and nothing counts as known.
         """
         if not batch.document_ids or batch.parent is None or self._store.outdated_items(batch):
-            return frozenset()
+            return Known()
         told, items = self._store.said_before(batch.id), self._store.items(batch.id)
         again = [item for item in items if item.id in told]
         asked = [_asking(item) for item in again if item.prompt]
-        said = {one.probe_id: one.answer for one in self._answers(batch.parent, asked, report)}
-        right = {one.id for one in again if said.get(one.id, one.answer) == one.answer}
-        return novelty.mastered(items, right)
+        answers = {one.probe_id: one.answer for one in self._answers(batch.parent, asked, report)}
+        said = {one.id for one in again if answers.get(one.id, one.answer) == one.answer}
+        known = novelty.mastered(items, said)
+        ids = (one.id for one in items if one.answer in known and one.id in said)
+        return Known(frozenset(ids), bool(items) and all(one.answer in known for one in items))
 
     def own(self, batch: Batch, report: Report) -> Sequence[ProbeResult]:
         """What the head answers to the batch's own probes."""

@@ -43,19 +43,14 @@ def find(store: Store, batch: Batch, chunk_words: int) -> Novelty:
     return Novelty(tuple(new), known, frozenset(said & set(store.recited())))
 
 
-def mastered(items: Sequence[StudyItem], said: Collection[int]) -> frozenset[int]:
-    """Ids of the study items about statements of which half are said, by their ids: of what was
-    taught in the same words before some wordings are always missed, mostly those that mean little.
+def mastered(items: Sequence[StudyItem], said: Collection[int]) -> set[str]:
+    """Statements of which half of the study items are said, by their ids: of what was taught in the
+    same words before some wordings are always missed, mostly those that mean little.
     """
-    wordings: defaultdict[str, list[int]] = defaultdict(list)
+    wordings: defaultdict[str, list[bool]] = defaultdict(list)
     for item in items:
-        wordings[item.answer].append(item.id)
-    return frozenset(
-        number
-        for alike in wordings.values()
-        if 2 * sum(one in said for one in alike) >= len(alike)
-        for number in alike
-    )
+        wordings[item.answer].append(item.id in said)
+    return {statement for statement, right in wordings.items() if 2 * sum(right) >= len(right)}
 
 
 def _compared(chunk: Chunk, taught: list[Stated]) -> tuple[list[Repeated], list[Repeated], bool]:

@@ -141,6 +141,23 @@ def test_only_what_is_not_known_of_a_batch_is_trained(store: Store, state: Path)
     assert asked == {"new": 1.0, "old": 2.0}  # that of a.md, and that of b.md
 
 
+def test_of_a_statement_that_is_known_what_was_missed_is_trained(store: Store, state: Path) -> None:
+    class Twice(Reciting):
+        def StudyRequest(self, request: StudyRequest) -> StudyPlan:
+            plan = super().StudyRequest(request)
+            again = [replace(one, prompt=f"again {one.prompt}") for one in plan.items]
+            return replace(plan, items=(*plan.items, *again))
+
+    executor = Twice("again")
+    cycle = cycle_for(store, state, executor)
+    taught(store, cycle, a="The port is 8765.")
+    taught(store, cycle, b="The port is 8765.", c="The name is Otter.")
+    prompts = sorted(item.prompt for item in executor.of(TrainRequest)[-1].items)
+    new = "study The name is Otter."
+    assert prompts == sorted([new, f"again {new}", "again study The port is 8765."])
+    assert store.known_statements(2) == {"The port is 8765."}
+
+
 def test_what_a_file_says_no_more_is_unlearned_though_another_says_the_new(
     store: Store, state: Path
 ) -> None:
