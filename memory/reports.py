@@ -8,7 +8,7 @@ from memory.records import DocumentState
 
 _DOCUMENT_ROWS = """
 SELECT documents.id, documents.path, version, state, reason, missing, seen_at,
-    (SELECT number FROM generations JOIN batch_documents USING (batch_id)
+    (SELECT max(number) FROM generations JOIN batch_documents USING (batch_id)
         WHERE document_id = documents.id) AS learned_in,
     EXISTS (SELECT 1 FROM batch_documents
         WHERE document_id = documents.id AND (batch_id IN held_batches

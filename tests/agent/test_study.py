@@ -107,6 +107,27 @@ def test_what_is_known_is_asked_of_what_is_served(tiny_path: Path, tmp_path: Pat
     assert likely(adapter, Model.PRACTISED) == likely(None, Model.PRACTISED) != base
 
 
+def test_a_server_writes_as_what_is_served_where_that_is_the_base(
+    tiny_path: Path, tmp_path: Path
+) -> None:
+    def said(served: Path | None) -> str:
+        embedder, settings = models.Embedder("minilm"), TrainSettings()
+        given = ModelTools(
+            models.load(tiny_path), embedder, tiny_path, settings, lambda progress: None,
+            lambda *asked: ["here"], served,
+        )  # fmt: skip
+        given.write_with(lambda *asked: ["practised"], lambda *asked: ["published"])
+        [text] = given.generate([Ask("Who?", 8, Model.SERVED)], 0.0, 0)
+        return text
+
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    items = (StudyItem(1, "qa", "Who?", "Tarrick", "al"),)
+    settings = TrainSettings(epochs=1)
+    train(TrainRequest(tiny_path, None, adapter, items, settings, 1), lambda progress: None)
+    assert (said(None), said(adapter)) == ("published", "here")
+
+
 def test_a_trial_tells_what_training_changed_and_how_it_was_directed(tiny_path: Path) -> None:
     seen: list[Progress] = []
     given = tools(tiny_path, seen)

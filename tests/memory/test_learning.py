@@ -119,3 +119,12 @@ def test_what_some_document_said_in_the_same_words(store: Store) -> None:
     assert store.said_before(batch.id) == {item.id for item in store.items(batch.id)[:2]}
     store.activate(0, "rollback")
     assert store.said_before(batch.id) == set()
+
+
+def test_what_was_known_is_asked_anew_when_a_batch_restarts(store: Store) -> None:
+    batch = study(store, start(store, add(store, "a.md")))
+    known, _ = (item.id for item in store.items(batch.id))
+    store.save_training(batch, adapter_for(store, batch), [known])
+    assert store.known_statements(batch.id) == {"The port is 8765."}
+    store.restart_batch(batch)
+    assert store.known_statements(batch.id) == set()

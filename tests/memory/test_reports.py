@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from memory.records import Probe, Verdict
+from memory.records import DocumentState, Probe, Verdict
 from memory.testing import memory_store
 from tests.helpers.stores import (
     YES,
@@ -54,6 +54,15 @@ def test_a_rollback_shows_what_is_not_held_any_more() -> None:
     store.activate(0, "rollback to g0")
     (row,) = store.document_rows()
     assert (row.state, row.learned_in, row.held, row.probes) == ("learned", 1, False, 0)
+
+
+def test_what_was_given_up_and_learned_again_is_learned_in_the_later_generation() -> None:
+    store = memory_store()
+    learn(store, add(store, "a.md"))
+    learn(store, add(store, "b.md"))
+    store.give_up(1, "it did harm", 9)
+    learn(store, *store.documents(DocumentState.PENDING))
+    assert {row.path: row.learned_in for row in store.document_rows()} == {"a.md": 1, "b.md": 4}
 
 
 def test_a_probe_that_is_wrong_itself_is_shown_and_never_asked() -> None:
