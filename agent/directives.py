@@ -47,7 +47,8 @@ def kind(chunks: Sequence[Chunk]) -> str:
 def choose(kind: str, earlier: Sequence[Batch], batch: Batch) -> str:
     """The name of a style: the most promising draw, but none that documents of this batch were
     rejected with, while there is another."""
-    settled = [one for one in earlier if one.verdict and one.verdict.figures]  # not if adopted
+    judged = [one for one in earlier if one.stage in (Stage.SERVING, Stage.REJECTED)]
+    settled = [one for one in judged if one.verdict and one.verdict.figures]  # not what was adopted
     failed = {
         one.self_edit.style
         for one in settled

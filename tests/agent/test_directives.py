@@ -52,9 +52,10 @@ def test_documents_are_not_studied_again_in_the_style_that_was_rejected() -> Non
     assert set(picks(others)) == {STEADY}
 
 
-def test_what_was_adopted_says_nothing_of_a_style() -> None:
+def test_what_was_adopted_or_failed_says_nothing_of_a_style() -> None:
     adopted = replace(judged(STEADY, 0), verdict=Verdict(True, ("nothing is new",)))
     assert set(picks([adopted] * 20)) == {STEADY}
+    assert set(picks([judged("gentle", 10, stage=Stage.FAILED)] * 20)) == {STEADY}
     good = [judged("gentle", 10)] * 20
     assert picks([*good, *[adopted] * 40]) == picks(good)
 
