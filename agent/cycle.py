@@ -254,7 +254,7 @@ class Cycle:
         known = self._examination.known(batch, report)
         if not known.everything:
             self._learn(batch, known, report)
-        elif not self._is_adopted(batch, known, report):
+        elif not self._is_adopted(batch, report):
             self._learn(batch, Known(), report)
 
     def _learn(self, batch: Batch, known: Known, report: Report) -> None:
@@ -277,17 +277,17 @@ class Cycle:
         about = {"batch": batch.id, "parent": batch.parent, "seed": request.seed}
         digest = self._artifacts.publish("adapters", staged, {**about, **trained.figures})
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        figures = {**trained.figures, "known": float(len(known.items))}
-        adapter = Adapter(digest, batch.parent, batch.id, figures, now)
+        adapter = Adapter(digest, batch.parent, batch.id, trained.figures, now)
         self._store.save_training(batch, adapter, known.items)
 
-    def _is_adopted(self, batch: Batch, known: Known, report: Report) -> bool:
+    def _is_adopted(self, batch: Batch, report: Report) -> bool:
         """Nothing in it is new; it is, if its own probes bear that out."""
         said = self._examination.own(batch, report)
         new = gate.sitting({one.probe_id for one in said}, said, said)
         if not gate.judge(new, gate.NOBODY, gate.NOBODY, self._settings.gate).accepted:
             return False
-        self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(len(known.items))}")
+        known = {item.answer for item in self._store.items(batch.id)}
+        self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(known)}")
         self._store.save_review(said)
         return True
 
@@ -325,9 +325,7 @@ class Cycle:
 
     def _promote(self, batch: Batch, report: Report) -> None:
         report(Progress("serve", 0, 1))
-        assert batch.adapter is not None, "a merged batch has an adapter"
-        known = self._store.adapter(batch.adapter).figures.get("known", 0.0)
-        self._store.promote(batch, _note(batch, known))
+        self._store.promote(batch, _note(batch, self._store.known_statements(batch.id)))
         self._review.refresh()
         self._collect()
         report(Progress("serve", 1, 1))
@@ -343,8 +341,8 @@ class Cycle:
         self._artifacts.collect({"adapters": needed["adapters"], "models": models})
 
 
-def _note(batch: Batch, known: float) -> str:
-    """What the generation is for, for people; so many study items were known before."""
+def _note(batch: Batch, known: Collection[str]) -> str:
+    """What the generation is for, for people; these statements were known before."""
     if batch.task:
         return f"learned the task {batch.task}"
     if batch.consolidates:
@@ -359,8 +357,8 @@ def _note(batch: Batch, known: float) -> str:
     return f"learned {_count(batch)}, {style}{passed_on}{said}"
 
 
-def _known(items: float) -> str:
-    return f"study items known word for word: {items:.0f}"
+def _known(statements: Collection[str]) -> str:
+    return f"sentences known word for word: {len(statements)}"
 
 
 def _count(batch: Batch) -> str:

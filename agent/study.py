@@ -52,7 +52,7 @@ class StudyRequest:
     training: TrainSettings = _TRAINING  # of throw-away adapters, but for their tokens
     endpoint: Endpoint | None = None  # that writes; None: this process does
     known: frozenset[tuple[int, str]] = frozenset()  # (chunk, statement): taught already
-    familiar: frozenset[str] = frozenset()  # statements that other documents taught
+    familiar: frozenset[str] = frozenset()  # statements that the head was taught anywhere
     served: Path | None = None  # the adapter that answers people; None: the base does
 
 

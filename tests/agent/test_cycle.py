@@ -107,7 +107,7 @@ def test_a_copy_of_what_is_known_is_not_trained(store: Store, state: Path) -> No
     assert len(executor.of(TrainRequest)) == 1
     first, *others = store.generations()[1:]
     assert {(one.adapter, one.model) for one in others} == {(first.adapter, first.model)}
-    note = "nothing is new in 1 document; study items known word for word: 1"
+    note = "nothing is new in 1 document; sentences known word for word: 1"
     assert [one.note for one in others] == [note] * 3
     assert {item.chunk_id for item in store.items()} == {1, 2, 3, 4}  # all are rehearsed
     [probe] = store.probes(batch.id)
@@ -135,7 +135,7 @@ def test_only_what_is_not_known_of_a_batch_is_trained(store: Store, state: Path)
     batch = taught(store, cycle, b="The port is 8765.", c="The name is Otter.")
     [item] = executor.of(TrainRequest)[-1].items
     assert item.answer == "The name is Otter."
-    assert store.head().note.endswith("study items known word for word: 1")
+    assert store.head().note.endswith("sentences known word for word: 1")
     assert batch.stage is Stage.SERVING and batch.verdict is not None
     asked = {name: batch.verdict.figures[f"{name}_asked"] for name in ("new", "old")}
     assert asked == {"new": 1.0, "old": 2.0}  # that of a.md, and that of b.md
