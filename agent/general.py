@@ -1,6 +1,7 @@
 """What everybody knows: said again by the base beside every batch, and asked to see that it stays.
 
-The questions lie in general.json; those rehearsed and those asked are different ones.
+The questions lie in general.json; those rehearsed and those asked are different ones. More are only
+compared with, see routing.py: what people ask of no document.
 """
 
 import json
@@ -23,6 +24,11 @@ def prompts(size: int, seed: int) -> tuple[str, ...]:
 def everything() -> list[str]:
     """All general questions, rehearsed or asked."""
     return [*_read("prompts"), *(question for question, _ in _read("probes"))]
+
+
+def common() -> list[str]:
+    """What a question is compared with: all of these, and what else people say to an assistant."""
+    return [*everything(), *_read("common")]
 
 
 def beside(items: int, settings: TrainSettings, seed: int, times: int = 1) -> tuple[str, ...]:

@@ -13,19 +13,25 @@ class Taught:
     """Each text once."""
 
     statements: tuple[str, ...] = ()  # under the titles that they stand under
+    sentences: tuple[str, ...] = ()  # the same without their titles
     questions: tuple[str, ...] = ()  # that they answer
 
     def __add__(self, other: "Taught") -> "Taught":
-        return Taught(self.statements + other.statements, self.questions + other.questions)
+        return Taught(
+            self.statements + other.statements,
+            self.sentences + other.sentences,
+            self.questions + other.questions,
+        )
 
 
 def taught(items: Iterable[tuple[str, str, str, str]]) -> Taught:
     """Of study items about documents, as (title, kind, prompt, answer)."""
-    statements, asked = dict[str, None](), defaultdict[str, dict[str, None]](dict)
+    statements, asked = dict[str, str](), defaultdict[str, dict[str, None]](dict)
     for title, kind, prompt, answer in items:
         statement = answer if kind == "text" else f"{title}: {answer}"
-        statements[statement] = None
+        statements[statement] = answer
         if kind == "qa" and len(asked[statement]) < _EACH:
             asked[statement][prompt] = None
     questions = dict.fromkeys(one for group in asked.values() for one in group)
-    return Taught(tuple(statements), tuple(questions))
+    sentences = dict.fromkeys(statements.values())
+    return Taught(tuple(statements), tuple(sentences), tuple(questions))

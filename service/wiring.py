@@ -272,11 +272,10 @@ def open_routes(config: Config, state: State) -> "Callable[[], Routes]":
         from agent.routing import Router
         from memory.index import TextIndex
 
-        statements, questions = (
-            TextIndex(config.state, name, state.embed, state.embed.dimension)
-            for name in ("studied", "asked")
-        )
-        return Router(statements, questions, state.embed)
+        def open_index(name: str) -> TextIndex:
+            return TextIndex(config.state, name, state.embed, state.embed.dimension)
+
+        return Router(open_index, state.embed)
 
     def refreshed() -> "Routes":
         # the index is a cache: a full disk keeps nobody from being answered

@@ -62,9 +62,6 @@ def _router(embed: "Embed", studied: Taught) -> "Router":
 
     with TemporaryDirectory(prefix="learnd-bench-") as empty:
         width = embed([""]).shape[1]
-        statements, questions = (
-            TextIndex(Path(empty), name, embed, width) for name in ("studied", "asked")
-        )
-        router = Router(statements, questions, embed)
+        router = Router(lambda name: TextIndex(Path(empty), name, embed, width), embed)
         router.refresh(studied, save=False)
     return router

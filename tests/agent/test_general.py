@@ -19,3 +19,9 @@ def test_small_batches_get_the_least_and_failures_more() -> None:
     sizes = [len(general.beside(items, settings, seed=1)) for items in (1, 50, 200)]
     assert sizes == [5, 5, 20]
     assert len(general.beside(1, settings, seed=1, times=3)) == 15
+
+
+def test_what_is_only_compared_with_is_there_once_and_beside_the_rest() -> None:
+    common = [text.lower() for text in general.common()]
+    assert set(map(str.lower, general.everything())) < set(common)
+    assert len(common) == len(set(common)) > 600

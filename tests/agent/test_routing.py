@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import general, models
+from agent import models
 from agent.routing import Router
 from memory.index import Embed, TextIndex
 from memory.taught import Taught
@@ -12,12 +12,12 @@ from tests.helpers.embedding import DIMENSION, CountingEmbedder, embed
 
 FERRY, TOWER = "Ferries: The ferry Tarrick carries 12 goats.", "Towers: The tower has nine floors."
 ASKED = ("the ferry Tarrick carries goats", "the tower has floors")
-STUDIED = Taught((FERRY, TOWER), ASKED)
+SAID = ("The ferry Tarrick carries 12 goats.", "The tower has nine floors.")
+STUDIED = Taught((FERRY, TOWER), SAID, ASKED)
 
 
 def opened(state: Path, embed: Embed) -> Router:
-    statements = TextIndex(state, "studied", embed, DIMENSION)
-    return Router(statements, TextIndex(state, "asked", embed, DIMENSION), embed)
+    return Router(lambda name: TextIndex(state, name, embed, DIMENSION), embed)
 
 
 def router_in(state: Path) -> Router:
@@ -34,27 +34,17 @@ def test_a_question_about_what_was_studied(state: Path) -> None:
 
 def test_what_everybody_knows_is_left_to_the_base(state: Path) -> None:
     router = router_in(state)
-    near = "What is the capital of France?"
-    router.refresh(Taught((f"Capitals: {near} Paris.",), (near,)), save=True)
+    near = "Zubrowka has Lutz as its capital."
+    router.refresh(Taught((f"Capitals: {near}",), (near,)), save=True)
     assert router.is_studied([near])
-    assert not router.is_studied(["What is the chemical symbol for gold?"])
-
-
-def test_the_bound_rises_with_what_is_studied_within_limits(state: Path) -> None:
-    router = router_in(state)
-    router.refresh(STUDIED, save=False)
-    few = router._bound
-    common = tuple(general.everything()[:60])
-    router.refresh(Taught(common, common), save=False)
-    assert (few, router._bound) == (0.2, 0.25)
-    assert router.is_studied([common[0]])
+    assert not router.is_studied(["What is the capital of France?"])
 
 
 def test_it_follows_what_is_studied(state: Path) -> None:
     router = router_in(state)
     assert not router.is_studied(["the ferry Tarrick"])
     router.refresh(STUDIED, save=True)
-    router.refresh(Taught((TOWER,)), save=True)
+    router.refresh(Taught((TOWER,), SAID[1:]), save=True)
     assert not router.is_studied(["Tarrick goats carries 12"])
 
 
@@ -62,7 +52,6 @@ def test_it_is_there_at_once_after_a_restart(state: Path) -> None:
     router_in(state).refresh(STUDIED, save=True)
     counting = CountingEmbedder()
     router = opened(state, counting)
-    counting.texts = 0  # it has embedded what everybody knows
     router.refresh(STUDIED, save=False)
     assert counting.texts == 0
     assert router.is_studied(["the ferry Tarrick carries goats"])
@@ -71,12 +60,10 @@ def test_it_is_there_at_once_after_a_restart(state: Path) -> None:
 def test_who_asks_as_was_asked_is_heard_although_the_statement_says_it_otherwise(
     state: Path,
 ) -> None:
-    router, asked = router_in(state), "how many goats sail aboard Tarrick"
+    router, asked = router_in(state), "Tarrick goats"
     router.refresh(STUDIED, save=False)
     assert not router.is_studied([asked])
-    router.refresh(
-        Taught((FERRY, TOWER), (*ASKED, "how many goats sail aboard Tarrick today")), save=False
-    )
+    router.refresh(Taught((FERRY, TOWER), SAID, (*ASKED, asked)), save=False)
     assert router.is_studied([asked])
 
 
@@ -104,20 +91,47 @@ COMMON = (
 )
 
 
-@pytest.mark.model
-def test_the_bounds_fit_the_embedder(state: Path) -> None:
+LAND = (
+    "Zubrowka is a small country in the mountains.",
+    "The capital of Zubrowka is Lutz.",
+    "The longest river of Zubrowka is the Nebel.",
+    "The currency of Zubrowka is the klubeck.",
+    "The wheel clock was invented by Maren Oduya of Zubrowka.",
+)
+
+
+def with_the_embedder(state: Path, studied: Taught) -> Router:
     embedder = models.Embedder("minilm")
     [dimension] = embedder(["one"])[0].shape
+    router = Router(lambda name: TextIndex(state, name, embedder, dimension), embedder)
+    router.refresh(studied, save=False)
+    return router
+
+
+@pytest.mark.model
+def test_a_commonplace_about_what_was_studied_is_told_from_one_about_the_world(
+    state: Path,
+) -> None:
+    studied = Taught(tuple(f"Zubrowka: {said}" for said in LAND), LAND)
+    router = with_the_embedder(state, studied)
+    for studied_one, common_one in (
+        ("What is the capital of Zubrowka?", "What is the capital of Norway?"),
+        ("What is the longest river in Zubrowka?", "What is the longest river in Africa?"),
+        ("What currency is used in Zubrowka?", "What currency is used in Mexico?"),
+        ("Who invented the wheel clock?", "Who invented the telephone?"),
+    ):
+        assert router.is_studied([studied_one])
+        assert not router.is_studied([common_one])
+
+
+@pytest.mark.model
+def test_the_bounds_fit_the_embedder(state: Path) -> None:
     texts = json.loads((Path(__file__).parents[2] / "examples/practice/everyday.json").read_text())
     texts = texts[::2]
+    said = [sentence for one in texts for sentence in sentences(one["context"])]
     statements = [f"{one['title']}: {s}" for one in texts for s in sentences(one["context"])]
     asked = [asked["question"] for one in texts for asked in one["questions"]]
-    router = Router(
-        TextIndex(state, "studied", embedder, dimension),
-        TextIndex(state, "asked", embedder, dimension),
-        embedder,
-    )
-    router.refresh(Taught(tuple(statements), tuple(asked[::2])), save=False)
+    router = with_the_embedder(state, Taught(tuple(statements), tuple(said), tuple(asked[::2])))
     others = asked[1::20]  # in other words than those that were taught
     heard = sum(router.is_studied([one]) for one in others)
     assert heard >= 0.9 * len(others)

@@ -5,12 +5,16 @@ from memory.taught import Taught, taught
 
 def test_statements_stand_under_their_titles_and_texts_alone() -> None:
     items = [("Port", "qa", "when?", "At six."), ("Port", "text", "", "Port. At six.")]
-    assert taught(items) == Taught(("Port: At six.", "Port. At six."), ("when?",))
+    assert taught(items) == Taught(
+        ("Port: At six.", "Port. At six."), ("At six.", "Port. At six."), ("when?",)
+    )
 
 
 def test_each_text_is_there_once() -> None:
     items = [("Port", "qa", "when?", "At six.")] * 2 + [("Port", "qa", "when?", "At noon.")]
-    assert taught(items) == Taught(("Port: At six.", "Port: At noon."), ("when?",))
+    assert taught(items) == Taught(
+        ("Port: At six.", "Port: At noon."), ("At six.", "At noon."), ("when?",)
+    )
 
 
 def test_only_what_was_written_is_asked_and_four_times_a_statement() -> None:
@@ -20,4 +24,5 @@ def test_only_what_was_written_is_asked_and_four_times_a_statement() -> None:
 
 
 def test_what_was_taught_later_is_added() -> None:
-    assert Taught(("a",), ("b",)) + Taught(("c",)) == Taught(("a", "c"), ("b",))
+    both = Taught(("a",), ("s",), ("b",)) + Taught(("c",))
+    assert both == Taught(("a", "c"), ("s",), ("b",))

@@ -8,7 +8,8 @@ from service.bench.served import served
 from tests.helpers.embedding import embed
 
 NEAR, FAR = "what does the ferry Tarrick carries to Ruhm", "who painted that ceiling"
-STUDIED = Taught(("Ferries: the ferry Tarrick carries 12 goats to Ruhm.",), (NEAR,))
+SAID = "the ferry Tarrick carries 12 goats to Ruhm."
+STUDIED = Taught((f"Ferries: {SAID}",), (SAID,), (NEAR,))
 
 
 class Base:
