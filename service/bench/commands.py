@@ -203,6 +203,26 @@ def verify(
 
 
 @bench.command()
+def route(
+    data: Passages,
+    general: Annotated[Path, typer.Option(help="JSON: [{question, answer}]: what all know.")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Passages.")] = 100,
+    together: Annotated[int, typer.Option(min=1, help="Passages studied together.")] = 5,
+    questions: Questions = 3,
+    seed: Annotated[int, typer.Option(help="Which passages and questions.")] = 0,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Are questions about the documents told from all others? Nothing is trained."""
+    from service.bench import route
+
+    settings = configured(config, model=model)
+    options = route.Options(data, general, n, together, questions, seed)
+    _shown(lambda show: route.run(settings, options, show), json_file)
+
+
+@bench.command()
 def scale(
     documents: Annotated[str, typer.Option(help="Sizes, in documents.")] = "10,100,1000",
     together: Annotated[int, typer.Option(min=1, help="Documents of a batch.")] = 5,

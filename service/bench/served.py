@@ -46,8 +46,8 @@ def routed(
     """What taught weights said to the questions, or the base where the question is for it."""
     from agent.trial import RespondRequest, respond
 
-    router = _router(embed, studied)
-    far = tuple(one for one in questions if not router.is_studied([one]))
+    is_studied = router(embed, studied).is_studied
+    far = tuple(one for one in questions if not is_studied([one]))
     if not far:
         return tuple(said)
     request = RespondRequest(base, None, (far,), most)
@@ -56,12 +56,13 @@ def routed(
     return tuple(answered.get(one, text) for one, text in zip(questions, said, strict=True))
 
 
-def _router(embed: "Embed", studied: Taught) -> "Router":
+def router(embed: "Embed", studied: Taught) -> "Router":
+    """The daemon's, for what was studied."""
     from agent.routing import Router
     from memory.index import TextIndex
 
     with TemporaryDirectory(prefix="learnd-bench-") as empty:
         width = embed([""]).shape[1]
-        router = Router(lambda name: TextIndex(Path(empty), name, embed, width), embed)
-        router.refresh(studied, save=False)
-    return router
+        opened = Router(lambda name: TextIndex(Path(empty), name, embed, width), embed)
+        opened.refresh(studied, save=False)
+    return opened
