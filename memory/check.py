@@ -2,14 +2,11 @@
 test."""
 
 from memory.artifacts import Artifacts, Kind
-from memory.connection import LIVE, Connection
+from memory.connection import LIVE, THERE, Connection
 from memory.errors import StateCorrupt
 
 _REPLACED = """EXISTS (SELECT 1 FROM documents AS new WHERE new.path = documents.path
     AND new.version > documents.version AND new.state = 'learned')"""
-_THERE = """(task = '' OR EXISTS (SELECT 1 FROM batch_documents
-    JOIN documents ON documents.id = document_id JOIN files USING (path)
-    WHERE batch_documents.batch_id = generations.batch_id AND NOT missing))"""
 # A sentence about what must never be, and the query that finds it. {} takes the row's columns.
 _RULES: tuple[tuple[str, str], ...] = (
     (
@@ -125,7 +122,7 @@ class Checked(Connection):
         """Digests that must be on disk: every generation's adapter, from which all else can be
         rebuilt, the merged models of the head and of each task whose file is there, and what the
         live batch has made so far."""
-        served = f"WHERE number IN (SELECT max(number) FROM generations GROUP BY task) AND {_THERE}"
+        served = f"WHERE number IN (SELECT max(number) FROM generations GROUP BY task) AND {THERE}"
         return {"adapters": self._digests("adapter"), "models": self._digests("model", served)}
 
     def _digests(self, column: str, which: str = "") -> set[str]:

@@ -37,6 +37,10 @@ Record = TypeVar("Record")
 Clock = Callable[[], datetime]
 
 LIVE = "stage NOT IN ('serving', 'rejected', 'failed')"  # as in the index one_live_batch
+# of a generation: it is of no task, or the file with the task's examples is in the folder
+THERE = """(task = '' OR EXISTS (SELECT 1 FROM batch_documents
+    JOIN documents ON documents.id = document_id JOIN files USING (path)
+    WHERE batch_documents.batch_id = generations.batch_id AND NOT missing))"""
 
 _TABLES: Mapping[type, str] = {
     Adapter: "adapters",

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from memory.connection import Connection
+from memory.connection import THERE, Connection
 from memory.errors import BadInput, UnknownModel
 from memory.records import Adapter, Generation
 
 _HEAD = "WHERE task = '' ORDER BY number DESC LIMIT 1"
-_TASKS = "WHERE number IN (SELECT max(number) FROM generations GROUP BY task) AND task != ''"
+_TASKS = f"""WHERE number IN (SELECT max(number) FROM generations GROUP BY task)
+    AND task != '' AND {THERE}"""
 
 
 class Generations(Connection):
@@ -23,7 +24,7 @@ class Generations(Connection):
         return self._select(Generation, "WHERE task = '' ORDER BY number")
 
     def tasks(self) -> list[Generation]:
-        """What answers each task, by its name."""
+        """What answers each task whose file is there, by its name."""
         return self._select(Generation, f"{_TASKS} ORDER BY task")
 
     def generation(self, number: int) -> Generation:

@@ -47,5 +47,5 @@ def _row(
         "right_after": counted.get("new_after"),
         "studied": edit.health[NAME].notes[0].removeprefix("studied with ") if edit else None,
         "health": asdict(edit.health[NAME]) if edit else None,
-        "reason": document.reason,
+        "reason": document.reason or ("its file is gone" if document.missing else ""),
     }

@@ -122,7 +122,7 @@ def test_a_task_that_begins_anew_begins_at_the_base() -> None:
     assert store.restart_batch(batch).parent is None
 
 
-def test_weights_of_a_task_whose_file_is_gone_need_not_stay() -> None:
+def test_a_task_whose_file_is_gone_is_answered_again_when_it_is_back() -> None:
     store = memory_store()
     head = learn(store, add(store, "a.md"))
     task = learn(store, add(store, "triage.jsonl"))
@@ -130,4 +130,7 @@ def test_weights_of_a_task_whose_file_is_gone_need_not_stay() -> None:
     store.mark_missing(["a.md", "triage.jsonl"])
     assert store.needed()["models"] == {head.model}
     assert task.adapter in store.needed()["adapters"]  # of which they are merged again
+    assert store.tasks() == []
+    store.mark_missing(["a.md"])
     assert store.tasks() == [task]
+    assert store.needed()["models"] == {head.model, task.model}

@@ -28,3 +28,6 @@ def test_a_learned_task_and_one_that_waits() -> None:
     assert learned["generation"] == 2 and learned["health"]["reliability"] == 0.8
     assert (waiting["task"], waiting["state"], waiting["model"]) == ("wait", "pending", None)
     assert waiting["right_after"] is tasks.shown(waiting)["right"] is None
+    store.mark_missing(["desk/triage.jsonl"])
+    gone = tasks.shown(tasks.rows(store)[0])
+    assert (gone["right"], gone["reason"]) == (None, "its file is gone")

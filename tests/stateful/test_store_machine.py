@@ -176,7 +176,8 @@ class StoreMachine(RuleBasedStateMachine):
     def all_is_well(self) -> None:
         assert self.store.check() == []
         assert self.store.head().number == self.head
-        assert [one.number for one in self.store.tasks()] == self.tasks[-1:]
+        served = [] if "task.jsonl" in self.store.missing() else self.tasks[-1:]
+        assert [one.number for one in self.store.tasks()] == served
 
     @invariant()
     def the_folder_is_accounted_for(self) -> None:
