@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from agent import general
 from memory.index import Embed, TextIndex, Vectors
 from memory.taught import Taught
 
@@ -30,39 +29,44 @@ _LEAST: Final = 0.02  # the least sum from which the taught weights answer
 class Router:
     """Compares questions with what the served generation was taught. Threads may share it."""
 
-    def __init__(self, open_index: Callable[[str], TextIndex], embed: Embed) -> None:
-        """`open_index` opens the index of a name."""
-        names = ("studied", "said", "asked", "common")
-        self._stated, self._said, self._asked, self._common = map(open_index, names)
+    def __init__(
+        self, open_index: Callable[[str], TextIndex], embed: Embed, common: Sequence[str]
+    ) -> None:
+        """`open_index` opens the index of a name; `common` is what people ask of no document."""
+        names = ("common", "studied", "said", "asked")
+        self._common, self._stated, self._said, self._asked = map(open_index, names)
         self._embed = embed
+        self._commonplaces = common
 
     def refresh(self, studied: Taught, save: bool) -> None:
         """Take this as what was studied; see TextIndex.refresh()."""
         for index, texts in (
+            (self._common, self._commonplaces),
             (self._stated, studied.statements),
             (self._said, studied.sentences),
             (self._asked, studied.questions),
-            (self._common, general.common()),
         ):
             index.refresh({_key(text): text for text in texts}, save)
 
     def is_studied(self, questions: Sequence[str]) -> bool:
         """Whether any of them is rather about what was studied than about what is common."""
-        asked = self._embed(questions)
+        vectors = self._embed(questions)
+        common = _near(self._common, vectors, _COMMON)
         sums = (
-            _STATED * _near(self._stated, asked, 1)
-            + _SAID * _near(self._said, asked, 1)
-            + _ASKED * _near(self._asked, asked, 1)
-            - _AMONG * _near(self._common, asked, _COMMON)
-            - _NEAREST * _near(self._common, asked, 1)
+            _STATED * _near(self._stated, vectors, 1)[:, 0]
+            + _SAID * _near(self._said, vectors, 1)[:, 0]
+            + _ASKED * _near(self._asked, vectors, 1)[:, 0]
+            - _AMONG * common.mean(axis=1)
+            - _NEAREST * common[:, 0]
         )
         return bool(sums.max() >= _LEAST)
 
 
 def _near(index: TextIndex, vectors: Vectors, k: int) -> Vectors:
-    """The mean cosine of each vector [vectors] to its k nearest texts; 0 if there are none."""
+    """The cosines of each vector to its k nearest texts [vectors, k], or to all of fewer; 0 where
+    there are none."""
     found = index.search(vectors, k)
-    return np.array([np.mean([near for _, near in row] or [0.0]) for row in found], np.float32)
+    return np.array([[near for _, near in row] or [0.0] for row in found], np.float32)
 
 
 def _key(text: str) -> int:

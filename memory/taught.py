@@ -10,7 +10,7 @@ _EACH: Final = 4  # questions of a statement that are kept; with two as many are
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """Each text once."""
+    """Texts by what they are."""
 
     statements: tuple[str, ...] = ()  # under the titles that they stand under
     sentences: tuple[str, ...] = ()  # the same without their titles
@@ -29,7 +29,7 @@ def taught(items: Iterable[tuple[str, str, str, str]]) -> Taught:
     statements, asked = dict[str, str](), defaultdict[str, dict[str, None]](dict)
     for title, kind, prompt, answer in items:
         statement = answer if kind == "text" else f"{title}: {answer}"
-        statements[statement] = answer
+        statements[statement] = answer.removeprefix(f"{title}: ")
         if kind == "qa" and len(asked[statement]) < _EACH:
             asked[statement][prompt] = None
     questions = dict.fromkeys(one for group in asked.values() for one in group)

@@ -78,7 +78,7 @@ class EngineSettings:
     """What runs the model that answers."""
 
     kind: Literal["embedded", "vllm"] = "embedded"
-    route: bool = True  # what lies far from all documents is answered by the untouched model
+    route: bool = True  # what is not about the documents the untouched model answers
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"  # float32: equal answers in any company
     weights: Literal["adapter", "merged"] = "adapter"  # what vLLM loads; see README
     urls: tuple[str, ...] = ()  # of vLLM servers that run already; none: learnd starts its own

@@ -269,13 +269,14 @@ def open_routes(config: Config, state: State) -> "Callable[[], Routes]":
 
     @cache
     def router() -> "Router":
+        from agent import general
         from agent.routing import Router
         from memory.index import TextIndex
 
         def open_index(name: str) -> TextIndex:
             return TextIndex(config.state, name, state.embed, state.embed.dimension)
 
-        return Router(open_index, state.embed)
+        return Router(open_index, state.embed, general.common())
 
     def refreshed() -> "Routes":
         # the index is a cache: a full disk keeps nobody from being answered

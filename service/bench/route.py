@@ -4,18 +4,18 @@ Passages are studied, group after group, but not trained: routing looks at what 
 agent/routing.py).
 
 kept     of people's questions about the passages so far, the part that the taught weights are asked
-left     of the general questions, the part that is left to the base
-at_risk  general questions that the base answers right and the taught weights are asked: no training
-         costs more of them
+left     of the general questions given, the part that is left to the base
 known    general questions that the base answers right
+at_risk  of those, how many the taught weights are asked: so many can be lost, whatever was trained
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.executor import Executor, LocalExecutor
-from agent.passages import Question
+from memory.errors import BadInput
 from memory.records import Progress
 from memory.taught import Taught
 from service.bench import absorb, rivals, scoring
@@ -24,6 +24,9 @@ from service.bench.outcome import Outcome, Row, machine
 from service.bench.rivals import Bench, Embed
 from service.bench.served import router
 from service.config import Config
+
+if TYPE_CHECKING:  # it loads faiss
+    from agent.routing import Router
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +64,38 @@ def route(
         options.general,
     )
     bench = absorb.prepared(config.model_copy(update={"engine": routed}), asked, executor, embed)
+    if not bench.control:
+        raise BadInput(f"{options.general} holds no question")
+    show(Progress("bench", 0, len(bench.groups), "what the base knows"))
     known, studied, rows = _known(bench), Taught(), list[Row]()
+    opened = router(embed, studied)
     for number, group in enumerate(bench.groups, 1):
         show(Progress("bench", number - 1, len(bench.groups), "study"))
         studied += rivals.lesson(bench, "learnd", group).studied
-        rows.append(_row(bench, number, studied, known))
-        yield Outcome("route", asdict(options), machine(), tuple(rows), {})
+        opened.refresh(studied, save=False)
+        rows.append(_row(bench, number, opened, known))
+        yield Outcome("route", absorb.settings(config, asked), machine(), tuple(rows), {})
 
 
-def _known(bench: Bench) -> list[Question]:
-    """The general questions that the base answers right."""
+def _known(bench: Bench) -> list[bool]:
+    """Of each general question whether the base answers it right."""
     from agent.trial import RespondRequest, respond
 
     prompts = tuple(one.text for one in bench.control)
     request = RespondRequest(bench.base, None, (prompts,), rivals.SENTENCE_TOKENS)
     [replies] = bench.executor.run(respond, request, lambda progress: None)
     graded = zip(replies.texts, bench.control, strict=True)
-    return [one for text, one in graded if scoring.recall(text, one.answer)]
+    return [scoring.recall(text, one.answer) == 1 for text, one in graded]
 
 
-def _row(bench: Bench, groups: int, studied: Taught, known: Sequence[Question]) -> Row:
-    is_studied = router(bench.embed, studied).is_studied
+def _row(bench: Bench, groups: int, opened: "Router", known: Sequence[bool]) -> Row:
     passages = [passage for group in bench.groups[:groups] for passage in group]
-    people = [is_studied([one.text]) for passage in passages for one in passage.questions]
-    general = [is_studied([one.text]) for one in bench.control]
+    people = [opened.is_studied([one.text]) for each in passages for one in each.questions]
+    general = [opened.is_studied([one.text]) for one in bench.control]
     return {
         "method": f"{len(passages)} passages",
         "kept": sum(people) / len(people),
         "left": 1 - sum(general) / len(general),
-        "at_risk": sum(is_studied([one.text]) for one in known),
-        "known": len(known),
+        "at_risk": sum(asked and right for asked, right in zip(general, known, strict=True)),
+        "known": sum(known),
     }

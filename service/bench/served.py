@@ -58,11 +58,14 @@ def routed(
 
 def router(embed: "Embed", studied: Taught) -> "Router":
     """The daemon's, for what was studied."""
+    from agent import general
     from agent.routing import Router
     from memory.index import TextIndex
 
     with TemporaryDirectory(prefix="learnd-bench-") as empty:
         width = embed([""]).shape[1]
-        opened = Router(lambda name: TextIndex(Path(empty), name, embed, width), embed)
+        opened = Router(
+            lambda name: TextIndex(Path(empty), name, embed, width), embed, general.common()
+        )
         opened.refresh(studied, save=False)
     return opened

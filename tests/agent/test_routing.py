@@ -1,11 +1,13 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from agent import models
+from agent import general, models
 from agent.routing import Router
-from memory.index import Embed, TextIndex
+from memory.index import Embed, TextIndex, Vectors
 from memory.taught import Taught
 from policies.sentences import sentences
 from tests.helpers.embedding import DIMENSION, CountingEmbedder, embed
@@ -16,15 +18,47 @@ SAID = ("The ferry Tarrick carries 12 goats.", "The tower has nine floors.")
 STUDIED = Taught((FERRY, TOWER), SAID, ASKED)
 
 
-def opened(state: Path, embed: Embed) -> Router:
-    return Router(lambda name: TextIndex(state, name, embed, DIMENSION), embed)
+COMMON_FEW = ("Which planet has rings?", "How heavy is a goat?")
+
+
+def opened(state: Path, embed: Embed, common: Sequence[str] = COMMON_FEW) -> Router:
+    return Router(lambda name: TextIndex(state, name, embed, DIMENSION), embed, common)
 
 
 def router_in(state: Path) -> Router:
     return opened(state, embed)
 
 
-def test_a_question_about_what_was_studied(state: Path) -> None:
+def at_cosine(texts: Sequence[str]) -> Vectors:
+    """ "0.6 b" has the cosine .6 to "1", which is what is asked."""
+    vectors = np.zeros((len(texts), DIMENSION), np.float32)
+    vectors[:, 0] = [float(text.split()[0]) for text in texts]
+    vectors[:, 1] = np.sqrt(1 - vectors[:, 0] ** 2)
+    return vectors
+
+
+def is_heard(state: Path, studied: tuple[float, float, float], common: Sequence[float]) -> bool:
+    """Whether "1" is, with its nearness to what was stated, said and asked, and to the rest."""
+    router = opened(state, at_cosine, [f"{near} {n}" for n, near in enumerate(common)])
+    router.refresh(Taught(*((f"{near} is near",) for near in studied)), save=False)
+    return router.is_studied(["1"])
+
+
+def test_nearness_to_what_was_studied_is_held_against_that_to_24_commonplaces(state: Path) -> None:
+    studied = (0.8, 0.6, 0.6)  # .45 * .8 + .45 * .6 + .1 * .6 = .69
+    assert is_heard(state, studied, [0.5] * 24)  # less .9 * .5 and .3 * .5: .09
+    assert not is_heard(state, studied, [0.57] * 24)  # .006, and .02 are wanted
+    assert not is_heard(state, studied, [0.57] * 24 + [0.4] * 90)  # all that are looked at
+    assert is_heard(state, studied, [0.57] * 18 + [0.4] * 90)  # .045: not so many are near
+    assert is_heard(state, studied, [0.7] + [0.5] * 30)  # .023: one alone is nearer
+    assert not is_heard(state, studied, [0.72] + [0.5] * 30)  # .016
+    assert is_heard(state, (0.36, 0.7, 0.9), [0.4] * 24)  # .567 - .48: as it was said
+    assert not is_heard(state, (0.36, 0.36, 0.9), [0.4] * 24)  # -.066: it was only asked
+    assert not is_heard(state, (0.7, 0.36, 0.1), [0.4] * 24)  # .007: a title, and was not asked
+    assert is_heard(state, (0.7, 0.36, 0.3), [0.4] * 24)  # .027: but if it was
+
+
+def test_any_of_several_questions_is_enough(state: Path) -> None:
     router = router_in(state)
     router.refresh(STUDIED, save=True)
     assert router.is_studied(["the ferry Tarrick carries goats"])
@@ -32,20 +66,15 @@ def test_a_question_about_what_was_studied(state: Path) -> None:
     assert router.is_studied(["pi squared minus seven", "the tower has floors"])
 
 
-def test_what_everybody_knows_is_left_to_the_base(state: Path) -> None:
-    router = router_in(state)
-    near = "Zubrowka has Lutz as its capital."
-    router.refresh(Taught((f"Capitals: {near}",), (near,)), save=True)
-    assert router.is_studied([near])
-    assert not router.is_studied(["What is the capital of France?"])
-
-
 def test_it_follows_what_is_studied(state: Path) -> None:
-    router = router_in(state)
-    assert not router.is_studied(["the ferry Tarrick"])
-    router.refresh(STUDIED, save=True)
-    router.refresh(Taught((TOWER,), SAID[1:]), save=True)
-    assert not router.is_studied(["Tarrick goats carries 12"])
+    router, text = router_in(state), "the ferry Tarrick carries 12 goats"
+    assert not router.is_studied([text])
+    for left in (Taught((text,)), Taught((), (text,))):
+        router.refresh(Taught((text,), (text,), (text,)), save=True)
+        router.refresh(left, save=True)
+        assert router.is_studied([text])
+        router.refresh(Taught(), save=True)
+        assert not router.is_studied([text])
 
 
 def test_it_is_there_at_once_after_a_restart(state: Path) -> None:
@@ -55,16 +84,6 @@ def test_it_is_there_at_once_after_a_restart(state: Path) -> None:
     router.refresh(STUDIED, save=False)
     assert counting.texts == 0
     assert router.is_studied(["the ferry Tarrick carries goats"])
-
-
-def test_who_asks_as_was_asked_is_heard_although_the_statement_says_it_otherwise(
-    state: Path,
-) -> None:
-    router, asked = router_in(state), "Tarrick goats"
-    router.refresh(STUDIED, save=False)
-    assert not router.is_studied([asked])
-    router.refresh(Taught((FERRY, TOWER), SAID, (*ASKED, asked)), save=False)
-    assert router.is_studied([asked])
 
 
 COMMON = (
@@ -103,7 +122,9 @@ LAND = (
 def with_the_embedder(state: Path, studied: Taught) -> Router:
     embedder = models.Embedder("minilm")
     [dimension] = embedder(["one"])[0].shape
-    router = Router(lambda name: TextIndex(state, name, embedder, dimension), embedder)
+    router = Router(
+        lambda name: TextIndex(state, name, embedder, dimension), embedder, general.common()
+    )
     router.refresh(studied, save=False)
     return router
 
@@ -122,6 +143,31 @@ def test_a_commonplace_about_what_was_studied_is_told_from_one_about_the_world(
     ):
         assert router.is_studied([studied_one])
         assert not router.is_studied([common_one])
+
+
+HANDBOOK = (
+    "Who wants to resign gives three months of notice in writing.",
+    "A raise is discussed with your lead every March.",
+    "The coffee machine is cleaned by whoever drinks the last cup.",
+    "Passwords are changed every ninety days.",
+    "An out-of-office message names a colleague.",
+)
+
+
+@pytest.mark.model
+def test_the_questions_of_an_office_are_not_taken_for_common_ones(state: Path) -> None:
+    studied = Taught(tuple(f"Handbook: {said}" for said in HANDBOOK), HANDBOOK)
+    router = with_the_embedder(state, studied)
+    for asked in (
+        "How do I resign?",
+        "When can I ask for a raise?",
+        "How do I clean the coffee machine?",
+        "How often must I change my password?",
+        "What must my out-of-office message say?",
+    ):
+        assert router.is_studied([asked])
+    for said in ("Thanks a lot.", "Write a haiku about the sea.", "Who built the pyramids?"):
+        assert not router.is_studied([said])
 
 
 @pytest.mark.model

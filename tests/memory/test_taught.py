@@ -4,10 +4,8 @@ from memory.taught import Taught, taught
 
 
 def test_statements_stand_under_their_titles_and_texts_alone() -> None:
-    items = [("Port", "qa", "when?", "At six."), ("Port", "text", "", "Port. At six.")]
-    assert taught(items) == Taught(
-        ("Port: At six.", "Port. At six."), ("At six.", "Port. At six."), ("when?",)
-    )
+    items = [("Port", "qa", "when?", "At six."), ("Port", "text", "", "Port: Red.")]
+    assert taught(items) == Taught(("Port: At six.", "Port: Red."), ("At six.", "Red."), ("when?",))
 
 
 def test_each_text_is_there_once() -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from agent.executor import InlineExecutor, Report
 from agent.passages import Passage
 from agent.trial import Replies
+from memory.errors import BadInput
 from memory.records import Progress
 from memory.taught import Taught
 from service import main
@@ -101,7 +102,13 @@ def test_what_stays_what_leaves_and_what_can_be_lost(
         "at_risk": 1,
         "known": 2,
     }
-    assert [one.done for one in shown] == [0, 1]
+    assert [one.done for one in shown] == [0, 0, 1]
+
+
+def test_a_file_that_asks_nothing_is_told(config: Config, options: Options) -> None:
+    options.general.write_text("[]")
+    with pytest.raises(BadInput, match="holds no question"):
+        next(route(config, options, Base(), embed, lambda progress: None))
 
 
 def test_the_whole_benchmark_on_a_tiny_model(config: Config, options: Options) -> None:
