@@ -67,7 +67,7 @@ def learn(config: Config, docs: Path, show: Callable[[Progress], None]) -> Lesso
             cycle = wiring.open_cycle(config, state, base, executor)
             on_progress(Progress("load", 1, 1, config.model))
             batches = cycle.run_pending(on_progress)
-        if batches and config.engine.route:
+        if config.engine.route and any(batch.stage is Stage.SERVING for batch in batches):
             wiring.open_routes(config, state)()  # who asks without a daemon finds it embedded
         clock.stop()
         reports = tuple(_report(state, batch) for batch in batches)

@@ -29,6 +29,14 @@ class RejectingCycle:
         return [self.store.fail_stage(batch, "no items", 1)]
 
 
+class ServingCycle(RejectingCycle):
+    """Learns every pending document."""
+
+    def run_pending(self, on_progress: Callable[[Progress], None]) -> Sequence[Batch]:
+        learned = [learn(self.store, one) for one in self.store.documents(DocumentState.PENDING)]
+        return [self.store.batch(one.batch_id) for one in learned if one.batch_id]
+
+
 @pytest.fixture
 def config(state: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     def open_cycle(config: Config, opened: State, base: Path, executor: object) -> RejectingCycle:
@@ -105,3 +113,28 @@ def test_what_was_adopted_is_told_by_its_review(
     (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")
     [batch] = lesson.learn(config, docs, lambda progress: None).batches
     assert (batch.probes, batch.right_before, batch.right_after) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("cycle", "route", "opened"),
+    [(ServingCycle, True, 1), (ServingCycle, False, 0), (RejectingCycle, True, 0)],
+)
+def test_what_routing_compares_with_is_there_when_it_was_learned(
+    config: Config,
+    docs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cycle: type[RejectingCycle],
+    route: bool,
+    opened: int,
+) -> None:
+    routes: list[State] = []
+
+    def open_routes(config: Config, state: State) -> Callable[[], None]:
+        return lambda: routes.append(state)
+
+    monkeypatch.setattr(wiring, "open_routes", open_routes)
+    monkeypatch.setattr(wiring, "open_cycle", lambda config, state, base, executor: cycle(state))
+    (docs / "a.md").write_text("# A\n\nThe port is 4711.\n")
+    engine = replace(config.engine, route=route)
+    lesson.learn(config.model_copy(update={"engine": engine}), docs, lambda progress: None)
+    assert len(routes) == opened
