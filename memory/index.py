@@ -34,7 +34,8 @@ class TextIndex:
         self._manifest_path = state_dir / f"{name}.json"
         self._embed = embed
         self._dimension = dimension
-        self._lock = Lock()
+        self._lock = Lock()  # of what is searched
+        self._refreshing = Lock()  # of refresh(): embedding takes seconds, nobody else waits for it
         self._texts: dict[int, str] = {}  # what the index holds, by id
         self._index: faiss.Index = self._empty()
 
@@ -44,14 +45,14 @@ class TextIndex:
         Only new texts are embedded, unless the files had to be discarded. Who does not hold the
         state directory must not save.
         """
-        with self._lock:
+        with self._refreshing:
             if not self._texts and self._load(wanted):
                 return
             kept = dict(self._texts.items() & wanted.items())
             if kept == wanted == self._texts and (self._manifest_path.exists() or not save):
                 return
-            self._remove(sorted(self._texts.keys() - kept.keys()))
-            self._add({one: wanted[one] for one in sorted(wanted.keys() - kept.keys())})
+            added = {one: wanted[one] for one in sorted(wanted.keys() - kept.keys())}
+            self._replace(sorted(self._texts.keys() - kept.keys()), added)
             self._texts = dict(wanted)
             if save:
                 self._save()
@@ -84,16 +85,16 @@ class TextIndex:
 
         return faiss.IndexIDMap2(faiss.IndexFlatIP(self._dimension))
 
-    def _add(self, texts: dict[int, str]) -> None:
-        if texts:
-            vectors = self._embed(list(texts.values()))
-            self._index.add_with_ids(vectors, np.fromiter(texts, np.int64))
+    def _replace(self, gone: Sequence[int], added: dict[int, str]) -> None:
+        """Others search on while the new texts are embedded, and never find half of a change."""
+        import faiss
 
-    def _remove(self, ids: Sequence[int]) -> None:
-        if ids:
-            import faiss
-
-            self._index.remove_ids(faiss.IDSelectorBatch(np.array(ids, np.int64)))
+        vectors = self._embed(list(added.values())) if added else None
+        with self._lock:
+            if gone:
+                self._index.remove_ids(faiss.IDSelectorBatch(np.array(gone, np.int64)))
+            if vectors is not None:
+                self._index.add_with_ids(vectors, np.fromiter(added, np.int64))
 
     def _load(self, wanted: dict[int, str]) -> bool:
         """Read the index if its files are whole and hold exactly the wanted texts."""
@@ -104,7 +105,9 @@ class TextIndex:
         data = self._index_path.read_bytes()
         if self._manifest_path.read_bytes() != self._manifest(wanted, data):
             return False
-        self._index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+        loaded = faiss.deserialize_index(np.frombuffer(data, np.uint8))
+        with self._lock:
+            self._index = loaded
         self._texts = dict(wanted)
         return True
 

@@ -1,7 +1,9 @@
 """The index is exact, in step with the store, and may be lost at any time."""
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faiss
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from memory.errors import DiskFull
-from memory.index import TextIndex
+from memory.index import TextIndex, Vectors
 from tests.helpers.embedding import DIMENSION, CountingEmbedder, embed
 
 TEXTS = {
@@ -144,3 +146,26 @@ def test_who_only_looks_leaves_no_file(state: Path) -> None:
     index.refresh(some(0, 6), save=False)
     assert len(index.nearest(["port"], 50)[0]) == 6
     assert not list(state.glob("probes.*"))
+
+
+def test_who_searches_does_not_wait_for_what_is_embedded(state: Path) -> None:
+    embedding, enough = threading.Event(), threading.Event()
+
+    def slowly(texts: Sequence[str]) -> Vectors:
+        if len(texts) > 1:
+            embedding.set()
+            assert enough.wait(20)
+        return embed(texts)
+
+    index = TextIndex(state, "probes", slowly, DIMENSION)
+    index.refresh(some(0, 1))
+    with ThreadPoolExecutor(2) as pool:
+        refreshing = pool.submit(index.refresh, some(1, 9))
+        assert embedding.wait(20)
+        try:
+            [[(old, _)]] = pool.submit(index.nearest, ["which port"], 5).result(timeout=20)
+        finally:
+            enough.set()
+        refreshing.result(timeout=20)
+    [found] = index.nearest(["which port"], 50)
+    assert old == 10 and {one for one, _ in found} == set(some(1, 9))
