@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # these load torch, or much else
 
 _NOTE = "model.json"  # in the state directory: the model that it belongs to
 _EMBEDDED = 64  # texts at a time
-_CACHE_BYTES = 500_000_000  # that must be free before caches are written: 200,000 texts, twice
+_CACHE_BYTES = 500_000_000  # that must be free before caches are written: 300,000 texts
 _HEAVY = ("agent.study", "agent.train", "sentence_transformers")  # seconds to import
 
 
