@@ -155,6 +155,9 @@ def policies(
     batches: Annotated[int, typer.Option(min=0, help="To see what is kept; 0: not.")] = 5,
     model: ModelOption = None,
     config: ConfigOption = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Go on from what this file keeps, and add to it.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Does each policy beat its cheap control? Same passages, seeds and tokens for both."""
@@ -162,7 +165,8 @@ def policies(
 
     settings = configured(config, model=model)
     chosen = _names(names) if names else ()
-    options = policies.Options(data, chosen, n, questions, seeds, seed, together, batches)
+    check_writable(ledger)
+    options = policies.Options(data, chosen, n, questions, seeds, seed, together, batches, ledger)
     _shown(lambda show: policies.run(settings, options, show), json_file)
 
 

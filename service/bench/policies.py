@@ -10,10 +10,14 @@ difference_ci  95% bootstrap interval of the mean difference in F1: whole passag
                with all its questions and seeds
 reliability    of the policy's reward, the mean over groups of passages; below .3 it abstains
 abstained      why it left things as they were, or what it raised; empty if it worked throughout
+
+It takes hours. With a ledger what was measured is kept at once, and never measured again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -25,12 +29,14 @@ from memory.records import Health, Progress
 from policies.base import Policy
 from service.bench import absorb, retain, rivals, scoring
 from service.bench.absorb import Show
+from service.bench.ledger import Figures, Ledger
 from service.bench.outcome import Outcome, Row, machine
-from service.bench.rivals import Answered, Bench, Embed
+from service.bench.rivals import Bench, Embed
 from service.config import Config
 
 DEFAULT: Final = "al"  # proposes what the others work on
-_PLAIN: Final[tuple[str, ...]] = ()  # plain training on the text
+_PLAIN: Final[tuple[str, ...]] = ()
+_TEXT: Final = "plain training"  # on the text, with no policy at all
 
 Pipeline = tuple[str, ...]
 
@@ -47,6 +53,7 @@ class Options:
     seed: int = 0  # which passages; and the first of the seeds of training
     together: int = 8  # passages that are learned together
     batches: int = 5  # in which they are learned once more, to see what is kept; 0: they are not
+    ledger: Path | None = None  # what was measured before, and is added to
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.policies if name not in policies.known()]
@@ -80,27 +87,30 @@ def run(config: Config, options: Options, show: Show) -> Iterator[Outcome]:
 def compare(
     config: Config, options: Options, executor: Executor, embed: Embed, show: Show
 ) -> Iterator[Outcome]:
-    """A row a policy, as soon as it is known. Raises BadInput for unusable data."""
+    """A row a policy, as soon as it is known. Raises BadInput for unusable data, or a ledger of
+    other settings."""
     asked = absorb.Options(
         options.data, ("learnd",), options.n, options.questions, options.seed, options.together
     )
     bench = absorb.prepared(config, asked, executor, embed)
+    given, here = absorb.settings(config, asked), machine()
+    ledger = Ledger(options.ledger, given | {name: here[name] for name in ("device", "dtype")})
     known: dict[Pipeline, _Found] = {}
     rows: list[Row] = []
     total = len({one for name in options.names for one in _pair(name)})
     for name in options.names:
         for pipeline in _pair(name):
             if pipeline not in known:
-                show(Progress("bench", len(known), total, " + ".join(pipeline) or "plain training"))
-                known[pipeline] = _measured(bench, pipeline, options)
+                show(Progress("bench", len(known), total, _name(pipeline)))
+                known[pipeline] = _measured(bench, pipeline, options, ledger)
         with_it, without = (known[one] for one in _pair(name))
         rows.append(_row(name, with_it, without, bench.seed))
-        settings = absorb.settings(config, asked) | {
+        settings = given | {
             "policies": options.names,
             "seeds": options.seeds,
             "batches": options.batches,
         }
-        yield Outcome("policies", settings, machine(), tuple(rows), _ratios(rows))
+        yield Outcome("policies", settings, here, tuple(rows), _ratios(rows))
 
 
 def _pair(name: str) -> tuple[Pipeline, Pipeline]:
@@ -112,38 +122,57 @@ def _pair(name: str) -> tuple[Pipeline, Pipeline]:
     return (DEFAULT, name), (DEFAULT,) if nothing else (DEFAULT, control)
 
 
-def _measured(bench: Bench, pipeline: Pipeline, options: Options) -> _Found:
-    config = bench.config
-    if pipeline:
-        study = replace(config.study, pipeline=pipeline)
-        config = config.model_copy(update={"study": study})
-    method = "learnd" if pipeline else "raw"
+def _name(pipeline: Pipeline) -> str:
+    return " + ".join(pipeline) or _TEXT
+
+
+def _measured(bench: Bench, pipeline: Pipeline, options: Options, ledger: Ledger) -> _Found:
+    name, bench = _name(pipeline), _with(bench, pipeline)
+    seeds = [replace(bench, seed=options.seed + number) for number in range(options.seeds)]
     found = [
-        rivals.answers(replace(bench, config=config, seed=seed), method, lambda done: None)
-        for seed in range(options.seed, options.seed + options.seeds)
+        ledger.recall(f"{name}, seed {one.seed}", partial(_sat, one, pipeline)) for one in seeds
     ]
-    seconds = sum(one.cost.learning_seconds for one in found)
+    kept: float | None = None
+    if pipeline and options.batches:
+        about = f"{name}, after {options.batches} batches"
+        kept = ledger.recall(about, partial(_kept, bench, options))["kept"]
     return _Found(
-        _graded(bench, found),
-        seconds / len(bench.passages) / len(found),
-        _kept(bench, config, options) if pipeline and options.batches else None,
-        [health for one in found for health in one.health],
+        [list(chain(*same)) for same in zip(*(one["f1"] for one in found), strict=True)],
+        sum(one["seconds"] for one in found) / len(found),
+        kept,
+        [_health(group) for one in found for group in one["health"]],
     )
 
 
-def _kept(bench: Bench, config: Config, options: Options) -> float | None:
+def _with(bench: Bench, pipeline: Pipeline) -> Bench:
+    if not pipeline:
+        return bench
+    study = replace(bench.config.study, pipeline=pipeline)
+    return replace(bench, config=bench.config.model_copy(update={"study": study}))
+
+
+def _sat(bench: Bench, pipeline: Pipeline) -> Figures:
+    """What it comes to by one seed."""
+    answered = rivals.answers(bench, "learnd" if pipeline else "raw", lambda done: None)
+    return {
+        "f1": absorb.graded(scoring.f1, answered.short, bench.passages),
+        "seconds": answered.cost.learning_seconds / len(bench.passages),
+        "health": answered.health,
+    }
+
+
+def _health(kept: Mapping[str, Figures]) -> dict[str, Health]:
+    return {name: Health(**figures) for name, figures in kept.items()}
+
+
+def _kept(bench: Bench, options: Options) -> Figures:
     """By the first seed alone: it takes as long as all others."""
     together = ceil(options.n / options.batches)
     asked = retain.Options(
         options.data, ("learnd",), options.n, together, 1, options.questions, options.seed
     )
-    *_, found = retain.retain(config, asked, bench.executor, bench.embed, lambda done: None)
-    return found.ratios["learnd_kept"]
-
-
-def _graded(bench: Bench, found: Sequence[Answered]) -> list[list[float]]:
-    by_seed = [absorb.graded(scoring.f1, one.short, bench.passages) for one in found]
-    return [[grade for group in same for grade in group] for same in zip(*by_seed, strict=True)]
+    *_, found = retain.retain(bench.config, asked, bench.executor, bench.embed, lambda done: None)
+    return {"kept": found.ratios["learnd_kept"]}
 
 
 def _row(name: str, found: _Found, control: _Found, seed: int) -> Row:

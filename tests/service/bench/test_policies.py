@@ -1,7 +1,9 @@
 """Tests of service.bench.policies; the whole benchmark runs on a tiny random model."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,51 @@ def test_what_is_kept_is_measured_on_batches_with_the_same_pipeline(
     assert {options for _, options in given} == {retain.Options(data, ("learnd",), 2, 1, 1, 3, 4)}
 
 
+def test_what_a_ledger_keeps_is_not_measured_again(
+    monkeypatch: pytest.MonkeyPatch, config: Config, data: Path, tmp_path: Path
+) -> None:
+    asked = scripted(monkeypatch, SAID)
+    kept = iter([0.5, 0.25, 0.75])
+
+    def measured(*given: object) -> Iterator[Outcome]:
+        yield Outcome("retain", {}, {}, (), {"learnd_kept": next(kept)})
+
+    monkeypatch.setattr(retain, "retain", measured)
+    few = Options(data, ("seal",), n=2, seeds=1, batches=2, ledger=tmp_path / "ledger.json")
+    [first] = policies.compare(config, few, InlineExecutor(), embed, lambda one: None)
+    assert len(asked) == 2
+    [again] = policies.compare(config, few, InlineExecutor(), embed, lambda one: None)
+    assert again.rows == first.rows and len(asked) == 2
+
+    more = replace(few, policies=("al", "seal"), seeds=2)
+    *_, found = policies.compare(config, more, InlineExecutor(), embed, lambda one: None)
+    new = asked[2:]
+    assert Counter(new) == Counter(
+        [
+            ((), 0),
+            ((), 1),
+            (("al",), 0),
+            (("al",), 1),
+            (("al", "seal"), 1),
+            (("al", "seal/control"), 1),
+        ]
+    )
+    al, seal = found.rows
+    assert (al["kept"], seal["kept"], seal["control_kept"]) == (0.75, 0.5, 0.25)
+    assert seal["abstained"] == "1 of 2: noise"  # the health of both runs
+
+
+def test_a_ledger_of_other_settings_is_refused(
+    monkeypatch: pytest.MonkeyPatch, config: Config, data: Path, tmp_path: Path
+) -> None:
+    scripted(monkeypatch, SAID)
+    options = Options(data, ("al",), n=2, seeds=1, batches=0, ledger=tmp_path / "ledger.json")
+    list(policies.compare(config, options, InlineExecutor(), embed, lambda one: None))
+    other = replace(options, n=1)
+    with pytest.raises(BadInput, match="another n;"):
+        list(policies.compare(config, other, InlineExecutor(), embed, lambda one: None))
+
+
 def test_it_runs_from_end_to_end(config: Config, data: Path) -> None:
     options = Options(data, ("al", "r_zero"), n=1, questions=1, seeds=1, batches=1)
     outcomes = list(policies.compare(config, options, InlineExecutor(), embed, lambda one: None))
@@ -154,6 +201,7 @@ def test_the_command_passes_its_options_on(
 
     monkeypatch.setattr(policies, "run", run)
     arguments = ["bench", "policies", "--data", str(data), "--policies", "al, seal", "--n", "4"]
-    CliRunner().invoke(main.app, [*arguments, "--seeds", "1"])
+    ledger = tmp_path / "ledger.json"
+    CliRunner().invoke(main.app, [*arguments, "--seeds", "1", "--ledger", str(ledger)])
     [(_, options, _)] = given
-    assert options == Options(data, ("al", "seal"), 4, 5, 1)
+    assert options == Options(data, ("al", "seal"), 4, 5, 1, ledger=ledger)
