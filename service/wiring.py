@@ -182,12 +182,13 @@ def open_cycle(
     """The pipeline with its embedder; takes seconds. A remote engine also writes for it."""
     from agent import catalog
     from agent.cycle import Cycle
+    from agent.stages import Stages
     from memory.index import TextIndex
 
-    embed = state.embed
-    return Cycle(
-        store=state.store,
-        artifacts=state.artifacts,
+    embed, store, artifacts = state.embed, state.store, state.artifacts
+    stages = Stages(
+        store=store,
+        artifacts=artifacts,
         index=TextIndex(config.state, "probes", embed, embed.dimension),
         executor=executor,
         settings=config.pipeline,
@@ -195,6 +196,7 @@ def open_cycle(
         study_adapter=catalog.study_adapter(_model_name(config)),
         endpoint=engine.endpoint if isinstance(engine, Remote) else lambda: None,
     )
+    return Cycle(store, artifacts, executor, config.pipeline, stages)
 
 
 def base_model(config: Config, keep: bool = False) -> Path:

@@ -4,15 +4,12 @@ heavy work: what can be killed and run again."""
 import os
 from pathlib import Path
 
-from agent.cycle import Cycle
 from agent.settings import ConsolidateSettings, PipelineSettings
 from memory.artifacts import Artifacts
-from memory.index import TextIndex
 from memory.records import Progress
 from memory.store import Store
 from policies.examples import Example, written
-from tests.helpers.cycles import Reciting
-from tests.helpers.embedding import DIMENSION, embed
+from tests.helpers.cycles import Reciting, cycle_for
 from tests.helpers.stores import digest_of, stamp_of
 
 
@@ -31,14 +28,8 @@ def live(state: Path, failpoint: str = "") -> None:
         files = {"a.md": "text of a", "b.md": "text of b", "odd.jsonl": examples}
         for name, text in files.items():
             store.add_document(name, stamp_of(name), digest_of(name), "Text", text)
-        cycle = Cycle(
-            store=store,
-            artifacts=artifacts,
-            index=TextIndex(state, "probes", embed, DIMENSION),
-            executor=Reciting(),
-            settings=PipelineSettings(consolidate=ConsolidateSettings(after=1, idle_seconds=0)),
-            base=Path("base"),
-        )
+        settings = PipelineSettings(consolidate=ConsolidateSettings(after=1, idle_seconds=0))
+        cycle = cycle_for(store, state, Reciting(), settings)
         cycle.run_pending(quiet)
         store.add_document("copy.md", stamp_of("c"), digest_of("c"), "Text", files["a.md"])
         cycle.run_pending(quiet)

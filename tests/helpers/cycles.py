@@ -15,6 +15,7 @@ from agent.settings import (
     PipelineSettings,
     TrainSettings,
 )
+from agent.stages import Stages
 from agent.study import StudyRequest
 from agent.train import Trained, TrainRequest
 from memory.artifacts import Artifacts
@@ -119,12 +120,15 @@ def cycle_for(
     base: Path = Path("base"),
     endpoint: Callable[[], Endpoint | None] = lambda: None,
 ) -> Cycle:
-    return Cycle(
+    artifacts = Artifacts(state)
+    settings = settings or PipelineSettings(attempts=2, train=TrainSettings(replay_share=1.0))
+    stages = Stages(
         store=store,
-        artifacts=Artifacts(state),
+        artifacts=artifacts,
         index=TextIndex(state, "probes", embed, DIMENSION),
         executor=executor,
-        settings=settings or PipelineSettings(attempts=2, train=TrainSettings(replay_share=1.0)),
+        settings=settings,
         base=base,
         endpoint=endpoint,
     )
+    return Cycle(store, artifacts, executor, settings, stages)
