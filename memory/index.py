@@ -38,6 +38,7 @@ class TextIndex:
         self._refreshing = Lock()  # of refresh(): embedding takes seconds, nobody else waits for it
         self._texts: dict[int, str] = {}  # what the index holds, by id
         self._index: faiss.Index = self._empty()
+        self._saved = False  # whether the files hold what is in memory
 
     def refresh(self, wanted: dict[int, str], save: bool = True) -> None:
         """Bring the index in step with these texts, by id, in memory and on disk. Raises DiskFull.
@@ -49,11 +50,12 @@ class TextIndex:
             if not self._texts and self._load(wanted):
                 return
             kept = dict(self._texts.items() & wanted.items())
-            if kept == wanted == self._texts and (self._manifest_path.exists() or not save):
+            if kept == wanted == self._texts and (self._is_saved() or not save):
                 return
             added = {one: wanted[one] for one in sorted(wanted.keys() - kept.keys())}
             self._replace(sorted(self._texts.keys() - kept.keys()), added)
             self._texts = dict(wanted)
+            self._saved = False
             if save:
                 self._save()
 
@@ -109,7 +111,11 @@ class TextIndex:
         with self._lock:
             self._index = loaded
         self._texts = dict(wanted)
+        self._saved = True
         return True
+
+    def _is_saved(self) -> bool:
+        return self._saved and self._manifest_path.exists()
 
     def _save(self) -> None:
         """Index first, manifest last: between the two they do not match, and nothing is loaded."""
@@ -121,6 +127,7 @@ class TextIndex:
             publish_bytes(data, self._index_path)
             failpoint("index.manifest")
             publish_bytes(self._manifest(self._texts, data), self._manifest_path)
+        self._saved = True
 
     def _manifest(self, texts: dict[int, str], index: bytes) -> bytes:
         """All that must agree, as JSON bytes. ids_sha256 covers each id with its text."""

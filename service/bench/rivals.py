@@ -242,7 +242,7 @@ def _seal(bench: Bench, group: Sequence[Passage]) -> Lesson:
 
 
 def _learnd(bench: Bench, group: Sequence[Passage]) -> Lesson:
-    """The study plan of the configured pipeline, trained as agent/cycle.py does it."""
+    """The study plan of the configured pipeline, trained as agent/stages.py does it."""
     from agent.directives import follow
     from agent.rehearsal import KEPT
     from agent.study import StudyRequest, study

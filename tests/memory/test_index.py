@@ -140,6 +140,22 @@ def test_full_disk(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (state / "probes.json").exists()
 
 
+@pytest.mark.parametrize("point", ["index.write", "index.manifest"])
+def test_what_had_no_room_is_saved_once_there_is_some(
+    state: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    index = index_in(state)
+    index.refresh(some(0, 9))
+    monkeypatch.setenv("LEARND_FAILPOINT", f"{point}=raise")
+    with pytest.raises(DiskFull):
+        index.refresh(some(0, 10))
+    monkeypatch.delenv("LEARND_FAILPOINT")
+    index.refresh(some(0, 10))
+    counting = CountingEmbedder()
+    index_in(state, counting).refresh(some(0, 10))
+    assert counting.texts == 0
+
+
 def test_who_only_looks_leaves_no_file(state: Path) -> None:
     index = index_in(state)
     index.refresh(some(0, 5), save=False)
