@@ -1,6 +1,6 @@
 """What is done with a batch at each stage: heavy work in the executor, then one transaction."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,12 +27,7 @@ from agent.train import TrainRequest, train
 from memory.artifacts import Artifacts
 from memory.errors import StaleParent
 from memory.index import TextIndex
-from memory.records import (
-    Adapter,
-    Batch,
-    Progress,
-    SelfEdit,
-)
+from memory.records import Adapter, Batch, ProbeResult, Progress, SelfEdit
 from memory.store import Store
 from policies.base import StudyPlan
 
@@ -160,13 +155,12 @@ class Stages:
         if not gate.judge(new, gate.NOBODY, gate.NOBODY, self._settings.gate).accepted:
             return False
         known = {item.answer for item in self._store.items(batch.id)}
-        self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(known)}")
-        self._store.save_review(said)
+        self._adopt(batch, f"nothing is new in {_count(batch)}; {_known(known)}", said)
         return True
 
-    def _adopt(self, batch: Batch, note: str) -> None:
+    def _adopt(self, batch: Batch, note: str, said: Sequence[ProbeResult] = ()) -> None:
         """The head serves on: there is nothing to train."""
-        self._store.adopt(batch, note)
+        self._store.adopt(batch, note, said)
         self._review.refresh()
 
     def _material(self, batch: Batch, known: Collection[int]) -> Material:

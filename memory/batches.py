@@ -204,9 +204,9 @@ class Batches(Versions):
                 self._execute(_SERVED, number, batch.id)
         return self.generation(number)
 
-    def adopt(self, batch: Batch, note: str) -> Generation:
+    def adopt(self, batch: Batch, note: str, said: Sequence[ProbeResult] = ()) -> Generation:
         """NEW or STUDIED -> SERVING: nothing in the documents is new, so the head's weights serve
-        on.
+        on. `said` is what they answered to the batch's own probes.
 
         Raises StaleParent as save_study(); ValueError if the head is the base, to which everything
         is new.
@@ -220,6 +220,7 @@ class Batches(Versions):
             served = {"adapter": head.adapter, "model": head.model}
             self._move(batch, Stage.SERVING, verdict=verdict, **served)
             number = self._take_effect(self.batch(batch.id), note)
+            self._insert_review(said)
         return self.generation(number)
 
     def give_up(self, number: int, reason: str, max_attempts: int) -> Generation:

@@ -1,11 +1,11 @@
 """The store's lineage: what is and was served, and the adapters it came from."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from memory.connection import THERE, Connection
 from memory.errors import BadInput, UnknownModel
-from memory.records import Adapter, Generation
+from memory.records import Adapter, Generation, Phase, ProbeResult
 
 _HEAD = "WHERE task = '' ORDER BY number DESC LIMIT 1"
 _TASKS = f"""WHERE number IN (SELECT max(number) FROM generations GROUP BY task)
@@ -54,6 +54,15 @@ class Generations(Connection):
         for adapter in self._select(Adapter, "WHERE digest = ?", digest):
             return adapter
         raise KeyError(digest)
+
+    def _insert_review(self, results: Iterable[ProbeResult]) -> None:
+        """What the head answered, inside a transaction."""
+        head = self.head()
+        if head.adapter is None:
+            raise ValueError("nobody taught the base what it could have forgotten")
+        asked = {"phase": Phase.REVIEW, "generation": head.number, "asked_at": self._timestamp()}
+        batch_id = self.adapter(head.adapter).batch_id
+        self._insert_all("probe_results", results, batch_id=batch_id, **asked)
 
     def held_batches(self) -> set[int]:
         """The batches that the head's weights hold: after a rollback, fewer than were learned."""

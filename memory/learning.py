@@ -151,13 +151,8 @@ class Learning(Generations):
 
         Raises ValueError if the head is the base, which no batch made.
         """
-        head = self.head()
-        if head.adapter is None:
-            raise ValueError("nobody taught the base what it could have forgotten")
-        asked = {"phase": Phase.REVIEW, "generation": head.number, "asked_at": self._timestamp()}
-        batch_id = self.adapter(head.adapter).batch_id
         with self._transaction("save_review"):
-            self._insert_all("probe_results", results, batch_id=batch_id, **asked)
+            self._insert_review(results)
 
     def history(self, probe_id: int) -> list[Asking]:
         """Every time that a probe was asked, oldest first."""

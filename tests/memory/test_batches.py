@@ -3,7 +3,14 @@
 import pytest
 
 from memory.errors import IllegalTransition, StaleParent
-from memory.records import TRANSITIONS, Batch, DocumentState, Generation, Phase, Stage
+from memory.records import (
+    TRANSITIONS,
+    Batch,
+    DocumentState,
+    Generation,
+    Phase,
+    Stage,
+)
 from memory.store import Store
 from memory.testing import memory_store
 from tests.helpers.stores import (
@@ -149,6 +156,19 @@ def test_where_nothing_is_new_the_weights_serve_on(store: Store) -> None:
     assert {row.path: (row.learned_in, row.held) for row in store.document_rows()} == {
         "a.md": (1, True),
         "b.md": (2, True),
+    }
+    assert store.check() == []
+
+
+def test_what_is_adopted_was_asked_of_what_serves_on(store: Store) -> None:
+    learn(store, add(store, "a.md"))
+    batch = study(store, start(store, add(store, "b.md")))
+    probes = store.probes(batch.id)
+    generation = store.adopt(batch, "known", answers(probes, True))
+    asked = [asking for one in probes for asking in store.history(one.id)]
+    assert len(asked) == len(probes) == 2
+    assert {(one.phase, one.generation, one.correct) for one in asked} == {
+        (Phase.REVIEW, generation.number, True)
     }
     assert store.check() == []
 
