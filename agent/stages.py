@@ -67,6 +67,7 @@ class Stages:
         self.room = 3 * sum(file.stat().st_size for file in base.glob("*.safetensors"))
 
     def study(self, batch: Batch, report: Report) -> None:
+        """Write study items and probes; where nothing is new, the head serves on."""
         if batch.task:
             self._adapt(batch, report)
             return
@@ -116,6 +117,7 @@ class Stages:
         self._store.save_study(batch, items, probes, self_edit, warned)
 
     def train(self, batch: Batch, report: Report) -> None:
+        """Train what the head does not know yet. Raises StaleParent, TrainingDiverged."""
         parent = None if batch.task else self._store.head().adapter
         if parent != batch.parent:
             raise StaleParent  # now, not after the training
@@ -177,12 +179,14 @@ class Stages:
         return material.beside(self._store, batch, settings, seed, near, known)
 
     def judge(self, batch: Batch, report: Report) -> None:
+        """The gate's verdict on what was answered."""
         report(Progress("gate", 0, 1))
         verdict = self.examination.verdict(batch)
         self._store.save_verdict(batch, verdict, self._settings.attempts)
         report(Progress("gate", 1, 1))
 
     def merge(self, batch: Batch, report: Report) -> None:
+        """Publish base and adapter as one model."""
         adapter = self._adapter_path(batch.adapter)
         assert adapter is not None, "an accepted batch has an adapter"
         staged = self._artifacts.stage()
@@ -191,6 +195,7 @@ class Stages:
         self._store.save_merge(batch, self._artifacts.publish("models", staged, about))
 
     def promote(self, batch: Batch, report: Report) -> None:
+        """Serve it, and delete what nobody needs any more."""
         report(Progress("serve", 0, 1))
         self._store.promote(batch, _note(batch, self._store.known_statements(batch.id)))
         self._review.refresh()
