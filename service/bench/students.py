@@ -215,7 +215,10 @@ def _said(
 ) -> tuple[str, ...]:
     from agent.trial import RespondRequest, respond
 
-    request = RespondRequest(model, adapter, (tuple(questions),), rivals.SENTENCE_TOKENS)
+    learned = adapter is not None or model != bench.base
+    request = RespondRequest(
+        model, adapter, (tuple(questions),), rivals.SENTENCE_TOKENS, search=learned
+    )
     [replies] = bench.executor.run(respond, request, _quiet)
     return replies.texts
 
