@@ -2,7 +2,8 @@
 
 Greedy decoding begins with the token that most statements share, even where the one that answers
 begins otherwise, and what was begun so may be no statement at all. What is recited is likely as a
-whole, what is made up is not: a beam search over the first tokens tells them apart.
+whole, what is made up is not: a beam search (Sutskever et al. 2014) over the first tokens tells
+them apart. Figures in CHANGELOG.md.
 """
 
 import math
@@ -31,7 +32,10 @@ class Beginning:
 
 
 class Beams:
-    """The likeliest beginnings of one answer, each in a row of its own."""
+    """The likeliest beginnings of one answer, each in a row of its own, of `most` tokens at most.
+
+    The row that is given has read the prompt; one of the rows is left when the search is settled.
+    """
 
     def __init__(
         self, decoder: PlainDecoder, row: Row, ends: Collection[int], most: int = LENGTH
