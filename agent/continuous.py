@@ -14,7 +14,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from agent.beams import Beams
 from agent.plain import PlainDecoder
 from agent.prefixes import TOKENS as REMEMBERED
 from agent.prompts import Asked, Group
@@ -55,23 +54,14 @@ def write(
     choose: Choice,
     ends: frozenset[int],
     on_done: Callable[[int], None],
-    search: bool = False,
 ) -> dict[int, list[int]]:
-    """New tokens of each member of the groups, at most so many rows at a time; with the likeliest
-    beginnings, if they are to be searched for (beams.py)."""
+    """New tokens of each member of the groups, at most so many rows at a time."""
     written: dict[int, list[int]] = {}
     waiting, underway = deque(groups), list[_Answer]()
     while waiting or underway:
-        done = list[_Answer]()
         while admitted := _fitting(waiting, underway, prompts, rows):
-            answers = list(_admit(decoder, admitted, prompts))
-            if search:
-                _begin(decoder, answers, ends)
-                done += _leave(decoder, answers, ends)
-            underway += answers
-        if underway:
-            done += _step(decoder, underway, choose, ends)
-        if done:
+            underway += _admit(decoder, admitted, prompts)
+        if done := _step(decoder, underway, choose, ends):
             written |= {one.number: one.said for one in done}
             on_done(len(done))
     return written
@@ -100,22 +90,6 @@ def recite(
             ended += _step(decoder, underway, lambda logits: logits.argmax(-1), ends)
     said = {one.number: one.said for one in ended}
     return [Guess(*graded[i], said[i]) for i in range(len(prompts))]
-
-
-def _begin(decoder: PlainDecoder, answers: Sequence[_Answer], ends: frozenset[int]) -> None:
-    """The first tokens of each, by beam search."""
-    searches = [Beams(decoder, one.row, ends, one.room) for one in answers]
-    parts = [[(one.row, one.unread)] for one in answers]
-    going = searches
-    while going:
-        logits = decoder.read([part for own in parts for part in own])
-        found = zip(going, torch.split(logits, [len(own) for own in parts]), strict=True)
-        going = [search for search, own in found if search.take(own)]
-        parts = [search.parts for search in going]
-    for one, search in zip(answers, searches, strict=True):
-        best = search.settle()
-        one.row = best.row
-        _say(one, best.said, ends)
 
 
 def _step(

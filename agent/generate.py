@@ -29,10 +29,8 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     on_done: Callable[[int], None] = lambda prompts: None,
-    search: bool = False,
 ) -> list[str]:
     """One answer a prompt, in the order given; greedy at temperature 0. `on_done` counts prompts.
-    To search is to answer as what was taught is served: see beams.py.
 
     The same seed and prompts give the same answers on the same machine.
     """
@@ -44,7 +42,7 @@ def generate(
         choose, found = _choice(model, temperature, seed), groups(prompts, continuous.ALIKE)
         ends = end_tokens(model)
         # in this thread: one more that works on all cores would halve the speed of both (lanes.py)
-        written = continuous.write(decoder, found, prompts, _ROWS, choose, ends, on_done, search)
+        written = continuous.write(decoder, found, prompts, _ROWS, choose, ends, on_done)
     else:
         written = _padded(model, network, prompts, temperature, seed, on_done)
     tokens = [written[i] for i in range(len(prompts))]

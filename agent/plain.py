@@ -66,22 +66,12 @@ class PlainDecoder:
     @torch.inference_mode()
     def open(self, prompt: Sequence[int]) -> Row:
         """A row that holds what is known of the prompt's beginning."""
-        known, kept = self._prefixes.recall(prompt)
-        if kept is None:
-            return Row()
-        return self._copied(prompt[:known], kept, len(prompt))
-
-    @torch.inference_mode()
-    def fork(self, row: Row) -> Row:
-        """Another row that has read the same."""
-        return self._copied(row.tokens, row.kept(), row.seen + 1)
-
-    def _copied(self, tokens: Sequence[int], kept: Tensor, room: int) -> Row:
-        """A row that has read these tokens, with their keys and values first of what was kept."""
         row = Row()
-        self._shelves.place(row, room)
-        row.tokens = list(tokens)
-        row.kept().copy_(kept[:, :, :, : len(tokens)])
+        known, kept = self._prefixes.recall(prompt)
+        if kept is not None:
+            self._shelves.place(row, len(prompt))
+            row.tokens = list(prompt[:known])
+            row.kept().copy_(kept[:, :, :, :known])
         return row
 
     @torch.inference_mode()

@@ -66,7 +66,6 @@ class RespondRequest:
     most: int
     temperature: float = 0.0
     seed: int = 0
-    search: bool = False  # for the likeliest beginnings, as taught weights are served
 
 
 def trial(request: TrialRequest, report: Report) -> Trial:
@@ -83,9 +82,8 @@ def trial(request: TrialRequest, report: Report) -> Trial:
 
 
 def _answered(request: TrialRequest, model: LanguageModel, seconds: float, tokens: int) -> Trial:
-    taught = bool(request.items)
-    replies = _replies(model, request.questions, request.most, search=taught)
-    control = _replies(model, request.control, request.most, search=taught)
+    replies = _replies(model, request.questions, request.most)
+    control = _replies(model, request.control, request.most)
     asked = [encode(model, item.prompt, item.answer) for item in request.scored]
     found = scores(model.network, asked, model.device) if asked else []
     return Trial(replies, seconds, tokens, control.texts, tuple(logprob for logprob, _ in found))
@@ -96,9 +94,7 @@ def respond(request: RespondRequest, report: Report) -> list[Replies]:
     model = _load(request.base, request.adapter)
     replies: list[Replies] = []
     for batch in request.batches:
-        one = _replies(
-            model, batch, request.most, request.temperature, request.seed, request.search
-        )
+        one = _replies(model, batch, request.most, request.temperature, request.seed)
         replies.append(one)
         report(Progress("respond", len(replies), len(request.batches)))
     return replies
@@ -128,10 +124,9 @@ def _replies(
     most: int,
     temperature: float = 0.0,
     seed: int = 0,
-    search: bool = False,
 ) -> Replies:
     asked = [Asked(tuple(question_tokens(model.tokenizer, one)), most) for one in prompts]
     started = time.monotonic()
-    texts = generate(model, model.network, asked, temperature, seed, search=search)
+    texts = generate(model, model.network, asked, temperature, seed)
     seconds = time.monotonic() - started
     return Replies(tuple(texts), sum(len(one.tokens) for one in asked), seconds)

@@ -215,10 +215,7 @@ def _said(
 ) -> tuple[str, ...]:
     from agent.trial import RespondRequest, respond
 
-    learned = adapter is not None or model != bench.base
-    request = RespondRequest(
-        model, adapter, (tuple(questions),), rivals.SENTENCE_TOKENS, search=learned
-    )
+    request = RespondRequest(model, adapter, (tuple(questions),), rivals.SENTENCE_TOKENS)
     [replies] = bench.executor.run(respond, request, _quiet)
     return replies.texts
 

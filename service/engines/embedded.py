@@ -13,18 +13,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from agent import decoding, models
-from agent.decoding import Decoder
+from agent.decoding import Decoder, Line
 from agent.lanes import alone
 from memory.errors import Busy, LearndError, UnknownModel
 from service.engines.base import GenerateRequest, Piece
-from service.engines.running import Delivery, Loaded, Part, Running, prompt_tokens, taught
+from service.engines.running import Delivery, Loaded, Running, drafts, prompt_tokens
 
 PREFILL_TOKENS: Final = 256  # of prompts in one round
 BESIDE_TOKENS: Final = 48  # instead, where somebody waits for the next token of an answer
@@ -123,7 +122,7 @@ class EmbeddedEngine:
             self._loads.append(load)
             self._change.notify_all()
         model, decoder = load.done.result()
-        return taught(model, decoder, self._recited())
+        return Loaded(model, decoder, drafts(decoder, model, self._recited()))
 
     def unload(self, generation: int) -> None:
         with self._change:
@@ -224,20 +223,20 @@ class EmbeddedEngine:
         """A token for each that has read its prompt, the first come first."""
         room = BESIDE_TOKENS if any(one.answering for one in self._active) else PREFILL_TOKENS
         guesses = min(GUESSES, TOGETHER // len(members) - 1)
-        chosen, parts = list[Running](), list[Part]()
+        chosen, parts = list[Running](), list[tuple[Line, list[int]]]()
         for one in members:
             if one.answering or room > 0:
-                own = one.parts(room, guesses)
-                room -= 0 if one.answering else len(own[0][1])
+                line, part = one.part(room, guesses)
+                room -= 0 if one.answering else len(part)
                 chosen.append(one)
-                parts += own
-        wanted = [one.wanted for one in chosen]
-        logits = chosen[0].loaded.decoder.read(parts, list(chain.from_iterable(wanted)))
+                parts.append((line, part))
+        wanted = [0 if one.pending else 1 + len(one.guessed) for one in chosen]
+        logits = chosen[0].loaded.decoder.read(parts, wanted)
         likeliest = logits.float().argmax(-1).tolist()  # five times as fast as in bfloat16
         start = 0
-        for one, own_wanted in zip(chosen, wanted, strict=True):
-            end = start + sum(own_wanted)
-            if end > start and not one.take(logits[start:end], likeliest[start:end]):
+        for one, count in zip(chosen, wanted, strict=True):
+            end = start + count
+            if count and not one.take(logits[start:end], likeliest[start:end]):
                 self._leave(one)
             start = end
 

@@ -7,16 +7,13 @@ from typing import Final
 import torch
 
 from agent import models
-from agent.beams import Beams
 from agent.decoding import Decoder, Line
 from agent.drafts import Drafts, Echo
 from agent.plain import PlainDecoder
-from agent.shelves import Row
 from memory.errors import PromptTooLong
 from service.engines.base import FinishReason, GenerateRequest, Piece
 from service.engines.text import TextStream
 
-Part = tuple[Line, Sequence[int]]
 Delivery = Piece | Exception  # what the decoding thread hands to a request
 ECHOES: Final = 4  # guesses from what was said before: they are right less often
 _NO_DRAFTS: Final = Drafts()
@@ -29,18 +26,15 @@ class Loaded:
     model: models.LanguageModel
     decoder: Decoder
     drafts: Drafts = _NO_DRAFTS
-    search: bool = False  # for the likeliest beginnings, see agent/beams.py
 
 
-def taught(model: models.LanguageModel, decoder: Decoder, statements: Sequence[str]) -> Loaded:
-    """Weights that recite these: they are guessed, and the likeliest one is searched for. Only
-    where what was read can be taken back and copied: a sliding window forgets what it would need.
-    """
+def drafts(decoder: Decoder, model: models.LanguageModel, statements: Sequence[str]) -> Drafts:
+    """Guesses for a model that was taught these. Only where what was wrong can be taken back: a
+    sliding window has forgotten what it would need."""
     if not isinstance(decoder, PlainDecoder) or not statements:
-        return Loaded(model, decoder)
+        return _NO_DRAFTS
     encoded = model.tokenizer(list(statements), add_special_tokens=False).input_ids
-    guesses = Drafts([*one, model.tokenizer.eos_token_id] for one in encoded)
-    return Loaded(model, decoder, guesses, search=True)
+    return Drafts([*one, model.tokenizer.eos_token_id] for one in encoded)
 
 
 class Running:
@@ -61,7 +55,6 @@ class Running:
         self.pending = prompt  # tokens that the model has not seen
         self.guessed: tuple[int, ...] = ()  # read after them, in case that they follow
         self.answering = False  # it has its first token
-        self._beams: Beams | None = None  # while its first tokens are searched for
         self._said: list[int] = []
         self._echo = Echo(prompt)
         self._deliver = deliver
@@ -83,18 +76,8 @@ class Running:
     def fail(self, error: Exception) -> None:
         self._deliver(error)
 
-    def parts(self, most: int, guesses: int) -> list[Part]:
+    def part(self, most: int, guesses: int) -> tuple[Line, list[int]]:
         """What is to be read next, a token at least; after the last one so many guesses at most."""
-        return [*self._beams.parts] if self._beams else [self._part(most, guesses)]
-
-    @property
-    def wanted(self) -> list[int]:
-        """After how many of the last tokens of each part logits are needed."""
-        if self._beams:
-            return [1] * len(self._beams.parts)
-        return [0 if self.pending else 1 + len(self.guessed)]
-
-    def _part(self, most: int, guesses: int) -> Part:
         if self.line is None:
             self.line = self.loaded.decoder.open(self.pending)
             self.pending = self.pending[self.line.seen :]
@@ -113,10 +96,8 @@ class Running:
 
     def take(self, logits: torch.Tensor, likeliest: Sequence[int]) -> bool:
         """Choose a token, and one more as long as it is the one that was guessed; False when the
-        answer is complete, and only end() is left. Logits [wanted, vocabulary], and the likeliest
-        token of each."""
-        if self._beams or self._searches:
-            return self._search(logits)
+        answer is complete, and only end() is left. Logits [1 + guessed, vocabulary], and the
+        likeliest token of each."""
         for place, guess in enumerate((*self.guessed, None)):
             token = likeliest[place]
             if self.request.temperature > 0:
@@ -129,35 +110,10 @@ class Running:
             self.loaded.decoder.rewind(self.line, wrong)
         return goes_on
 
-    @property
-    def _searches(self) -> bool:
-        """Whether it begins with a beam search."""
-        return self.loaded.search and not self.request.temperature and not self.answering
-
-    def _search(self, logits: torch.Tensor) -> bool:
-        """A token further; once the likeliest beginning is found, it is taken. Goes on?"""
-        decoder, line = self.loaded.decoder, self.line
-        if self._beams is None:
-            assert isinstance(decoder, PlainDecoder) and isinstance(line, Row), "see taught()"
-            self._beams = Beams(decoder, line, self._ends, self._room)
-            self.answering = True
-        if self._beams.take(logits):
-            return True
-        return all(map(self._accept, self._settled()))
-
-    def _settled(self) -> tuple[int, ...]:
-        """The likeliest beginning, whose line is the only one from now on."""
-        assert self._beams is not None, "a search is on its way"
-        best, self._beams = self._beams.settle(), None
-        self.line = best.row
-        return best.said
-
     def end(self) -> None:
         """Hand over the last piece, then give back what the decoder holds."""
         if self._last:
             self._deliver(self._last)
-        if self._beams:  # it was cancelled
-            self._settled()
         if self.line is not None:
             self.loaded.decoder.close(self.line)
 

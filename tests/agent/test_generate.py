@@ -1,18 +1,17 @@
 """Answers are what each prompt alone would get, on either way."""
 
-import math
 import threading
 from typing import Any
 
 import pytest
 import torch
 
-from agent import beams, decoding, padded
+from agent import decoding, padded
 from agent.generate import generate
 from agent.lanes import count
 from agent.models import LanguageModel
 from agent.prompts import Asked
-from tests.helpers.decoding import plain, searched
+from tests.helpers.decoding import plain
 
 CPU = torch.device("cpu")
 
@@ -38,25 +37,6 @@ def test_prompts_that_begin_alike_answer_as_each_alone(model: LanguageModel) -> 
         Asked((*passage, *range(100, 100 + n)), 6) for n in (1, 9, 4) for passage in passages
     ]
     assert generate(model, model.network, prompts) == [plain(model, one) for one in prompts]
-
-
-def test_the_likeliest_beginnings_are_searched_for(
-    tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(beams, "_LEAST", -math.inf)
-    prompts = [Asked(tuple(range(n, n + 3 + n % 4)), 5 + n % 3) for n in range(5, 25)]
-    found = generate(tiny, tiny.network, prompts, search=True)
-    assert found == [searched(tiny, one) for one in prompts]
-    assert found != generate(tiny, tiny.network, prompts)
-
-
-def test_after_the_beginning_it_goes_on_greedily(
-    tiny: LanguageModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(beams, "LENGTH", 1)  # the likeliest first word is the first word
-    prompts = [Asked(tuple(range(n, n + 3)), 6) for n in range(5, 10)]
-    found = generate(tiny, tiny.network, prompts, search=True)
-    assert found == generate(tiny, tiny.network, prompts)
 
 
 def test_sampling_follows_the_seed(model: LanguageModel) -> None:

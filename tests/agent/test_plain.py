@@ -89,17 +89,3 @@ def test_a_row_that_is_dropped_is_not_remembered(model: models.LanguageModel) ->
     plain.read([(row, prompt)])
     plain.drop(row)
     assert plain.open(prompt).seen == 0
-
-
-def test_a_fork_reads_on_by_itself(model: models.LanguageModel) -> None:
-    plain, prompt = PlainDecoder(model), list(range(3, 12))
-    row = plain.open(prompt)
-    plain.read([(row, prompt)])
-    fork = plain.fork(row)
-    logits = plain.read([(row, [20]), (fork, [21])])
-    for one, (line, token) in zip(logits, [(row, 20), (fork, 21)], strict=True):
-        alone = PlainDecoder(model)
-        fresh = alone.open([*prompt, token])
-        [expected] = alone.read([(fresh, [*prompt, token])])
-        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-4)
-        assert line.tokens == [*prompt, token]

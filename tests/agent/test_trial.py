@@ -1,13 +1,10 @@
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-import agent.trial
 from agent import models
-from agent.generate import generate
 from agent.settings import TrainSettings
 from agent.train import TrainRequest, train
 from agent.trial import RespondRequest, TrialRequest, respond, trial
@@ -48,25 +45,6 @@ def test_a_trial_leaves_nothing_behind(
     with pytest.raises(TrainingDiverged):
         trial(replace(request_, settings=replace(SETTINGS, learning_rate=float("inf"))), quiet)
     assert not list(tmp_path.iterdir())
-
-
-def test_taught_weights_are_asked_as_they_are_served(
-    request_: TrialRequest, plain: RespondRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    searched, answered = list[bool](), cast(Any, generate)
-
-    def noted(*asked: Any, search: bool) -> list[str]:
-        searched.append(search)
-        said: list[str] = answered(*asked, search=search)
-        return said
-
-    monkeypatch.setattr(agent.trial, "generate", noted)
-    trial(replace(request_, settings=replace(SETTINGS, epochs=1)), quiet)
-    assert searched == [True, True]  # questions and control questions
-    trial(replace(request_, items=()), quiet)
-    respond(plain, quiet)
-    respond(replace(plain, search=True), quiet)
-    assert searched[2:] == [False, False, False, True]
 
 
 def test_general_prompts_are_rehearsed_beside_the_items(request_: TrialRequest) -> None:

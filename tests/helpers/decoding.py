@@ -1,15 +1,12 @@
 """What a prompt alone is answered."""
 
-from typing import Any
-
 import torch
 
-from agent import beams
 from agent.models import LanguageModel
 from agent.prompts import Asked
 
 
-def plain(model: LanguageModel, asked: Asked, **how: Any) -> str:
+def plain(model: LanguageModel, asked: Asked) -> str:
     """By transformers, without padding."""
     tokens = torch.tensor([asked.tokens])
     output = model.network.generate(  # type: ignore[operator]
@@ -18,12 +15,6 @@ def plain(model: LanguageModel, asked: Asked, **how: Any) -> str:
         max_new_tokens=asked.most,
         do_sample=False,
         pad_token_id=model.tokenizer.eos_token_id,
-        **how,
     )
     decoded = model.tokenizer.decode(output[0, tokens.shape[1] :], skip_special_tokens=True)
     return str(decoded).strip()
-
-
-def searched(model: LanguageModel, asked: Asked) -> str:
-    """By transformers' beam search, which gives nothing up."""
-    return plain(model, asked, num_beams=beams.WIDTH, length_penalty=0.0)

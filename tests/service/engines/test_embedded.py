@@ -14,12 +14,9 @@ import pytest
 import torch
 
 from agent import models
-from agent.beams import Beams
-from agent.generate import generate
 from agent.plain import PlainDecoder
-from agent.prompts import Asked
 from memory.errors import Busy, PromptTooLong, UnknownModel
-from service.engines import embedded, running
+from service.engines import embedded
 from service.engines.base import GenerateRequest, Message, Piece
 from service.engines.embedded import EmbeddedEngine, EngineStopped
 from service.engines.running import Running
@@ -278,7 +275,7 @@ def test_closing_ends_running_requests(
 def test_guesses_change_no_answer(
     paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, temperature: float, rows: int
 ) -> None:
-    """Right ones, wrong ones, and none: what is said is said anyway, and fewer rows are read."""
+    """Right ones, wrong ones, and none: what is said is said anyway, in fewer passes."""
     requests = [
         GenerateRequest(f"The {n}", max_tokens=40, temperature=temperature, seed=n)
         for n in range(rows)
@@ -300,60 +297,13 @@ def test_guesses_change_no_answer(
 
         texts = ["".join(piece.text for piece in one) for one in asyncio.run(all_of_them())]
         engine.close()
-        return texts, sum(passes)
+        return texts, len(passes)
 
     monkeypatch.setattr(PlainDecoder, "read", counted)
-    monkeypatch.setattr(running, "ECHOES", 99)  # a random model repeats itself: not guessed here
-    expected, without = said(["nothing that it says"])
+    expected, without = said([])
     found, with_them = said([*expected, *(text[:20] + " and so on" for text in expected)])
     assert found == expected
     assert with_them < without
-
-
-@pytest.fixture
-def reciting(paths: tuple[Path, Path]) -> Iterator[EmbeddedEngine]:
-    """Whose generation 1 was taught something."""
-    engine = EmbeddedEngine(paths[0], parallel=2, queue=2, recited=lambda: ["The port is 7143."])
-    engine.load(0, None)
-    engine.load(1, paths[1])
-    yield engine
-    engine.close()
-
-
-def test_what_was_taught_is_searched_for(
-    reciting: EmbeddedEngine, paths: tuple[Path, Path]
-) -> None:
-    model = models.load(paths[1])
-    for text in ("The", "Who is it", "A port of"):
-        asked = Asked(tuple(model.tokenizer(text).input_ids), 20)
-        expected = generate(model, model.network, [asked], search=True)
-        assert [answer(reciting, 1, GenerateRequest(text, max_tokens=20)).strip()] == expected
-
-
-def test_a_search_that_is_broken_off_leaves_no_row(
-    reciting: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    searching, held, take = threading.Event(), threading.Event(), Beams.take
-
-    def holding(*arguments: Any) -> bool:
-        going = take(*arguments)
-        searching.set()
-        assert held.wait(30)
-        return going
-
-    async def scene() -> None:
-        request = GenerateRequest("The", max_tokens=50)
-        first = asyncio.ensure_future(read(reciting, 1, request))
-        assert await asyncio.to_thread(searching.wait, 30)
-        first.cancel()
-        await asyncio.wait([first])
-        held.set()
-        await read(reciting, 1, GenerateRequest("Who", max_tokens=2))
-
-    monkeypatch.setattr(Beams, "take", holding)
-    asyncio.run(scene())
-    decoder = reciting._models[1].decoder
-    assert isinstance(decoder, PlainDecoder) and not decoder._shelves._shelves
 
 
 def steps(read: list[str], result: Any) -> Generator[None, None, Any]:

@@ -10,7 +10,7 @@ from agent.decoding import NetworkDecoder
 from agent.drafts import Drafts
 from agent.plain import PlainDecoder
 from service.engines.base import GenerateRequest, Piece
-from service.engines.running import Loaded, Running, taught
+from service.engines.running import Loaded, Running, drafts
 from tests.helpers.tiny_model import save_tiny_model
 
 A, B, C, D, E = 40, 41, 42, 43, 44  # tokens
@@ -33,7 +33,7 @@ def running(model: models.LanguageModel, delivered: list[Any], **wanted: Any) ->
 
 def read(one: Running) -> int:
     """Read its next part; returns how much it then has read."""
-    [(line, part)] = one.parts(9, 8)
+    line, part = one.part(9, 8)
     one.loaded.decoder.read([(line, part)])
     return line.seen
 
@@ -72,9 +72,9 @@ def test_an_answer_that_ends_gives_back_what_it_guessed(model: models.LanguageMo
 
 
 def test_only_what_can_be_taken_back_is_guessed(model: models.LanguageModel) -> None:
-    assert taught(model, NetworkDecoder(model), ["one two three four"]).drafts.after([1], 4) == ()
+    assert drafts(NetworkDecoder(model), model, ["one two three four"]).after([1, 2], 4) == ()
     tokens = model.tokenizer("one two three four", add_special_tokens=False).input_ids
-    known = taught(model, PlainDecoder(model), ["one two three four"]).drafts
+    known = drafts(PlainDecoder(model), model, ["one two three four"])
     assert known.after(tokens[:2], 99) == (*tokens[2:], model.tokenizer.eos_token_id)
 
 
@@ -86,7 +86,7 @@ def test_what_was_said_before_is_guessed_where_passes_are_small(
     for token in (A, B):
         read(one)
         assert one.guessed == () and one.take(torch.empty(0), [token])
-    assert [part for _, part in one.parts(9, 7)] == [[B]]  # others wait beside it
+    assert one.part(9, 7)[1] == [B]  # others wait beside it
     one.pending = [B]
     seen = read(one)
     assert one.guessed == (C, D, E, A)
